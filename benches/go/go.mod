@@ -1,0 +1,3 @@
+module goscope.test/subject
+
+go 1.21

@@ -1,0 +1,145 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_goscope_global_optspecs
+    string join \n o/output= color= q/quiet v/verbose h/help V/version
+end
+
+function __fish_goscope_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_goscope_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_goscope_using_subcommand
+    set -l cmd (__fish_goscope_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c goscope -n "__fish_goscope_needs_command" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
+complete -c goscope -n "__fish_goscope_needs_command" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c goscope -n "__fish_goscope_needs_command" -s q -l quiet -d 'No hints, warnings or progress on stderr'
+complete -c goscope -n "__fish_goscope_needs_command" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
+complete -c goscope -n "__fish_goscope_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c goscope -n "__fish_goscope_needs_command" -s V -l version -d 'Print version'
+complete -c goscope -n "__fish_goscope_needs_command" -f -a "ps" -d 'List the Go processes that run here'
+complete -c goscope -n "__fish_goscope_needs_command" -f -a "info" -d 'Show what a Go process or binary is made of, and what goscope can do with it'
+complete -c goscope -n "__fish_goscope_needs_command" -f -a "goroutines" -d 'Show what every goroutine does: where, since when, started by whom'
+complete -c goscope -n "__fish_goscope_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c goscope -n "__fish_goscope_needs_command" -f -a "man" -d 'Print a manual page'
+complete -c goscope -n "__fish_goscope_using_subcommand ps" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'One document'
+jsonl\t'One object a line'"
+complete -c goscope -n "__fish_goscope_using_subcommand ps" -l sort -d 'Order of the list' -r -f -a "pid\t''
+name\t'By name of the executable'
+user\t''
+go\t'Oldest Go version first'
+age\t'Oldest process first'
+rss\t'Most memory first'
+threads\t'Most threads first'"
+complete -c goscope -n "__fish_goscope_using_subcommand ps" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand ps" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c goscope -n "__fish_goscope_using_subcommand ps" -s q -l quiet -d 'No hints, warnings or progress on stderr'
+complete -c goscope -n "__fish_goscope_using_subcommand ps" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
+complete -c goscope -n "__fish_goscope_using_subcommand ps" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c goscope -n "__fish_goscope_using_subcommand info" -l wait -d 'Wait for the target to appear; with a duration, no longer than that' -r
+complete -c goscope -n "__fish_goscope_using_subcommand info" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'One document'
+jsonl\t'One object a line'"
+complete -c goscope -n "__fish_goscope_using_subcommand info" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand info" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c goscope -n "__fish_goscope_using_subcommand info" -l probe-http -d 'GET /debug/pprof/ and /metrics on each TCP socket it listens on (200 ms and 4 KiB at most for each)'
+complete -c goscope -n "__fish_goscope_using_subcommand info" -s q -l quiet -d 'No hints, warnings or progress on stderr'
+complete -c goscope -n "__fish_goscope_using_subcommand info" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
+complete -c goscope -n "__fish_goscope_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l wait -d 'Wait for the target to appear; with a duration, no longer than that' -r
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'One document'
+jsonl\t'One object a line'
+text\t'As the runtime\'s own traceback'
+folded\t'Stacks with counts, for flame graph tools'
+pprof\t'For `go tool pprof`'
+svg\t'Flame graph'"
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l pause -d 'Stop the threads that run Go code while goroutines are copied, for one consistent view; `all` also those inside C' -r -f -a "go\t'Threads that run Go code'
+all\t'Threads inside C too; a blocked C call may return EINTR'"
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l max-pause -d 'Longest pause; what is not read by then is read unpaused and marked' -r
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l status -d 'Only goroutines of these statuses; without it, all but dead ones' -r -f -a "idle\t''
+runnable\t''
+running\t''
+syscall\t''
+waiting\t''
+dead\t''
+copystack\t''
+preempted\t''
+leaked\t''"
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l wait-reason -d 'Only goroutines whose wait reason holds this text (`chan` finds `chan receive` and `chan send`); `=TEXT` is exact' -r
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l func -d 'Only goroutines with a function on their stack that matches' -r
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l label -d 'Only goroutines with this pprof label; repeat it for more, all of which must match' -r
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l min-wait -d 'Only goroutines blocked at least this long; the runtime stamps a blocked goroutine at the next GC' -r
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l goid -d 'Only these goroutine ids' -r
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l group -d 'Put goroutines together: none, stack, status, func, created-by, label=KEY' -r
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l sort -d 'Order of groups or goroutines' -r -f -a "count\t'Most goroutines first'
+wait\t'Longest blocked first'
+id\t'By goroutine id'
+func\t'By function'
+status\t'By status'"
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l limit -d 'Show at most N groups or goroutines' -r
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l depth -d 'Show at most N frames of a stack, in a table or text' -r
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l watch -d 'Take a snapshot every DURATION and show what is new, gone, grown and stuck' -r
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l count -d 'End after N snapshots' -r
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l fail-on-growth -d 'Exit 1 when any creation site has more than N more live user goroutines at the end than at the start' -r
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l no-stop -d 'Never stop a thread, not even for microseconds; running goroutines are then marked not read'
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l swap-in -d 'Also read stacks that are swapped out; this faults pages into the target'
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l user -d 'Only goroutines that the program started'
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l system -d 'Only goroutines that the runtime started for itself'
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -l runtime-frames -d 'Show the runtime\'s own frames too'
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -s q -l quiet -d 'No hints, warnings or progress on stderr'
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and not __fish_seen_subcommand_from diff" -a "diff" -d 'Compare two snapshots saved with --format json'
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'One document'
+jsonl\t'One object a line'"
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -l limit -d 'Show at most N creation sites and N stacks' -r
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -l fail-on-growth -d 'Exit 1 when any creation site has more than N more live user goroutines after than before' -r
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -l runtime-frames -d 'Show the runtime\'s own frames too'
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -s q -l quiet -d 'No hints, warnings or progress on stderr'
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
+complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c goscope -n "__fish_goscope_using_subcommand completions" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand completions" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c goscope -n "__fish_goscope_using_subcommand completions" -s q -l quiet -d 'No hints, warnings or progress on stderr'
+complete -c goscope -n "__fish_goscope_using_subcommand completions" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
+complete -c goscope -n "__fish_goscope_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c goscope -n "__fish_goscope_using_subcommand man" -l dir -d 'Write every page into DIR' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand man" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand man" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c goscope -n "__fish_goscope_using_subcommand man" -s q -l quiet -d 'No hints, warnings or progress on stderr'
+complete -c goscope -n "__fish_goscope_using_subcommand man" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
+complete -c goscope -n "__fish_goscope_using_subcommand man" -s h -l help -d 'Print help'

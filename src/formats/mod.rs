@@ -1,0 +1,4 @@
+//! Public formats: plain data to bytes. Nothing here knows a feature.
+
+pub mod folded;
+pub mod pprof;

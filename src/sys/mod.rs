@@ -1,0 +1,8 @@
+//! All `unsafe` of the crate: one file a subject, a safe interface out.
+
+pub mod memfd;
+pub mod memory;
+pub mod ns;
+pub mod pidfd;
+pub mod ptrace;
+pub mod users;
