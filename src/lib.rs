@@ -5,6 +5,7 @@
 //! Who may use whom is written in ARCHITECTURE.md and checked by `tests/deps.rs`.
 #![deny(unsafe_code)]
 
+pub mod cardinality;
 pub mod cli;
 pub mod error;
 pub mod formats;

@@ -12,7 +12,7 @@ use regex::Regex;
 const BASE: &[(&str, &[&str])] =
     &[("sys", &[]), ("error", &[]), ("formats", &["error"]), ("target", &["sys", "error"]), ("output", &["formats", "error"])];
 /// A feature may use the base, and never another feature.
-const FEATURES: &[&str] = &["ps", "info", "goroutines"];
+const FEATURES: &[&str] = &["ps", "info", "goroutines", "cardinality"];
 const TOP: &[&str] = &["cli", "main", "lib"];
 
 struct Source {

@@ -1,4 +1,5 @@
 //! Public formats: plain data to bytes. Nothing here knows a feature.
 
+pub mod exposition;
 pub mod folded;
 pub mod pprof;

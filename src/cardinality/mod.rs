@@ -1,0 +1,3 @@
+//! `goscope cardinality`: what explodes a /metrics endpoint.
+
+pub mod model;
