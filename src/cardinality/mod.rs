@@ -1,3 +1,9 @@
 //! `goscope cardinality`: what explodes a /metrics endpoint.
 
+pub mod analyze;
+mod children;
+mod collect;
 pub mod model;
+pub mod store;
+
+pub use collect::read;

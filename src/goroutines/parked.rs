@@ -40,7 +40,7 @@ pub struct ParkedReader<'a> {
     pub in_c: Vec<Record>,
     /// List goroutines inside C like all others, with their Go frames only.
     pub lists_c: bool,
-    /// A page that the kernel moves elsewhere is absent for some microseconds.
+    /// A page that the kernel moves elsewhere is absent for some microseconds, for longer where the CPUs are busy.
     trusts_absence: bool,
     /// `runtime.cgocall`: innermost Go function of a goroutine inside C.
     cgocall: Option<Func>,
@@ -84,7 +84,7 @@ impl<'a> ParkedReader<'a> {
             self.read_batch(batch, &mut moved)?;
         }
         for (retry, wait) in RETRIES.into_iter().enumerate() {
-            self.trusts_absence = retry > 0;
+            self.trusts_absence = retry + 1 == RETRIES.len();
             if moved.is_empty() {
                 break;
             }

@@ -1,0 +1,2 @@
+//! What a scrape's tables say. Pure: scrape in, figures out.
+

@@ -1,0 +1,86 @@
+//! Children of a family that came in several pieces, put together.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::model::{Family, Id, Member};
+
+/// The number of a set of members among the family's layouts; a new one is added.
+pub fn layout(known: &mut FxHashMap<Vec<Member>, u32>, layouts: &mut Vec<Vec<Member>>, members: &[Member]) -> u32 {
+    if let Some(layout) = known.get(members) {
+        return *layout;
+    }
+    layouts.push(members.to_vec());
+    let layout = layouts.len() as u32 - 1;
+    known.insert(members.to_vec(), layout);
+    layout
+}
+
+/// Puts rows with equal labels together, the first one's values winning. Returns how many series were there more than once.
+pub fn unite(family: &mut Family) -> u64 {
+    if !has_equal_rows(family) {
+        return 0;
+    }
+    let mut first: FxHashMap<Vec<Id>, usize> = FxHashMap::default();
+    // For each child that stays, the rows that it is made of.
+    let mut pieces: Vec<Vec<u32>> = Vec::new();
+    let mut child_of_row = Vec::with_capacity(family.children());
+    for row in 0..family.children() {
+        let cells = family.columns.iter().map(|column| column.cells[row]).collect();
+        let child = *first.entry(cells).or_insert(pieces.len());
+        if child == pieces.len() {
+            pieces.push(Vec::new());
+        }
+        pieces[child].push(row as u32);
+        child_of_row.push(child as u32);
+    }
+
+    let before = family.values.len();
+    let mut united = Family { name: family.name, kind: family.kind, help: family.help, unit: family.unit, ..Family::default() };
+    united.columns = family.columns.iter().map(|column| super::model::Column { name: column.name, cells: Vec::new() }).collect();
+    let mut known = FxHashMap::default();
+    for rows in &pieces {
+        let (mut members, mut seen) = (Vec::new(), FxHashSet::default());
+        united.first_value.push(united.values.len() as u32);
+        for row in rows {
+            for (member, value) in family.members(*row as usize).iter().zip(family.values(*row as usize)) {
+                if seen.insert(*member) {
+                    members.push(*member);
+                    united.values.push(*value);
+                }
+            }
+        }
+        united.layout.push(layout(&mut known, &mut united.layouts, &members));
+        for (to, from) in united.columns.iter_mut().zip(&family.columns) {
+            to.cells.push(from.cells[rows[0] as usize]);
+        }
+    }
+    let child = |row: u32| child_of_row[row as usize];
+    united.exemplars =
+        family.exemplars.iter().map(|exemplar| super::model::Exemplar { child: child(exemplar.child), ..*exemplar }).collect();
+    let mut seen = FxHashSet::default();
+    united.native = std::mem::take(&mut family.native).into_iter().map(|(row, histogram)| (child(row), histogram)).collect();
+    united.native.retain(|(child, _)| seen.insert(*child));
+    united.bytes = family.bytes;
+    *family = united;
+    (before - family.values.len()) as u64
+}
+
+/// By 64-bit hashes: equal rows are never missed, and a false alarm only costs time.
+fn has_equal_rows(family: &Family) -> bool {
+    let mut hashes = vec![0_u64; family.children()];
+    for (number, column) in family.columns.iter().enumerate() {
+        let seed = (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        for (hash, cell) in hashes.iter_mut().zip(&column.cells) {
+            *hash = hash.wrapping_add(mix(seed ^ u64::from(cell.0)));
+        }
+    }
+    hashes.sort_unstable();
+    hashes.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// The finalizer of SplitMix64: every bit of the result depends on every bit of `x`.
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}

@@ -1,0 +1,294 @@
+//! Puts the samples of a body into the tables of a [`Scrape`].
+//!
+//! Samples of one child stand together in nearly every body, and repeat what the sample before them said. So each family keeps its last
+//! child open, and a label is looked up only when it differs from that child's.
+
+use rustc_hash::FxHashMap;
+
+use super::model::{Column, Exemplar, Family, Id, Member, PROBLEMS_KEPT, Role, Scrape};
+use crate::formats::exposition::{self, Item, Label, MetricType, Problem, Sample, Severity, Value};
+
+#[derive(Default)]
+pub struct Store {
+    scrape: Scrape,
+    /// Family by its name.
+    families: FxHashMap<Id, usize>,
+    /// Where samples of a name go.
+    bookings: FxHashMap<Id, Booking>,
+    last: Option<(Id, Booking)>,
+    /// For each family.
+    open: Vec<Open>,
+    /// A label that every series gets, as a server adds `instance`.
+    target: Option<(String, String)>,
+}
+
+#[derive(Clone, Copy)]
+struct Booking {
+    family: usize,
+    role: Role,
+}
+
+/// The child of a family that the last sample belonged to.
+#[derive(Default)]
+struct Open {
+    /// For each column of the family.
+    cells: Vec<Id>,
+    members: Vec<Member>,
+    values: Vec<f64>,
+    /// Columns of the last sample's labels, in its order.
+    order: Vec<usize>,
+    layouts: FxHashMap<Vec<Member>, u32>,
+    last_layout: u32,
+    /// Cells of the sample that is being added.
+    next: Vec<Id>,
+}
+
+impl Store {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one label to every series; a label of that name that the endpoint itself serves gets `exported_` before its name, as Prometheus
+    /// has it without `honor_labels` (scrape/scrape.go, resolveConflictingExposedLabels).
+    pub fn with_target_label(name: &str, value: &str) -> Self {
+        Store { target: Some((name.to_owned(), value.to_owned())), ..Self::default() }
+    }
+
+    pub fn add(&mut self, item: Item<'_>) {
+        match item {
+            Item::Sample(sample) => self.sample(&sample),
+            Item::Type { name, kind } => {
+                let family = self.family(name);
+                let family = &mut self.scrape.families[family];
+                if family.kind == MetricType::Unknown {
+                    family.kind = kind;
+                }
+            }
+            Item::Help { name, text } => {
+                let (family, text) = (self.family(name), self.scrape.strings.intern(text));
+                self.scrape.families[family].help.get_or_insert(text);
+            }
+            Item::Unit { name, unit } => {
+                let (family, unit) = (self.family(name), self.scrape.strings.intern(unit));
+                self.scrape.families[family].unit.get_or_insert(unit);
+            }
+            Item::Problem(problem) => self.problem(problem),
+        }
+    }
+
+    pub fn problem(&mut self, problem: &Problem) {
+        let quality = &mut self.scrape.quality;
+        match problem.severity {
+            Severity::Warning => quality.warnings += 1,
+            Severity::Error => quality.errors += 1,
+        }
+        if quality.problems.len() < PROBLEMS_KEPT {
+            quality.problems.push(problem.clone());
+        }
+    }
+
+    fn sample(&mut self, sample: &Sample<'_>) {
+        let booking = self.booking(sample);
+        self.scrape.quality.samples += 1;
+        self.scrape.quality.timestamped += u64::from(sample.timestamp_ms.is_some());
+        let (family, open) = (&mut self.scrape.families[booking.family], &mut self.open[booking.family]);
+        family.bytes += u64::from(sample.length);
+        let role = role_of(booking.role, family.kind, sample);
+        let mut member = Member { role, bound: Id::EMPTY };
+        let bound_label = role.bound_label().unwrap_or_default();
+
+        open.next.clear();
+        open.next.resize(family.columns.len(), Id::EMPTY);
+        let mut place = 0;
+        for label in sample.labels {
+            if label.name == bound_label {
+                // As a rule that of the same member of the child before.
+                let layout = family.layouts.get(open.last_layout as usize);
+                let expected = layout.and_then(|layout| layout.get(open.members.len()).or(layout.first()));
+                member.bound = match expected {
+                    Some(expected) if self.scrape.strings.get(expected.bound) == label.value => expected.bound,
+                    _ => self.scrape.strings.intern(label.value),
+                };
+                continue;
+            }
+            let exported = self.target.as_ref().filter(|(name, _)| name == label.name).map(|(name, _)| format!("exported_{name}"));
+            let label = Label { name: exported.as_deref().unwrap_or(label.name), ..*label };
+            open.set(family, &mut self.scrape.strings, place, label);
+            place += 1;
+        }
+        if let Some((name, value)) = &self.target {
+            open.set(family, &mut self.scrape.strings, place, Label { name, value });
+        }
+
+        if open.next != open.cells || open.members.is_empty() {
+            self.scrape.quality.duplicates += open.close(family);
+            std::mem::swap(&mut open.cells, &mut open.next);
+        }
+        open.members.push(member);
+        open.values.push(match sample.value {
+            Value::Float(value) => value,
+            Value::Native(histogram) => histogram.count,
+        });
+        let child = family.layout.len() as u32;
+        if let Value::Native(histogram) = sample.value {
+            family.native.push((child, histogram.clone()));
+        }
+        family.exemplars.extend(sample.exemplars.iter().map(|exemplar| summarize(exemplar, child, member)));
+    }
+
+    /// Where a sample goes: into the family that declares its name, or its name without the suffix of a type.
+    fn booking(&mut self, sample: &Sample<'_>) -> Booking {
+        if let Some((name, booking)) = self.last
+            && self.scrape.strings.get(name) == sample.name
+        {
+            return booking;
+        }
+        let name = self.scrape.strings.intern(sample.name);
+        let booking = match self.bookings.get(&name) {
+            Some(booking) => *booking,
+            None => {
+                let booking = self.new_booking(sample.name);
+                self.bookings.insert(name, booking);
+                booking
+            }
+        };
+        self.last = Some((name, booking));
+        booking
+    }
+
+    fn new_booking(&mut self, name: &str) -> Booking {
+        let declared = |name: &str| self.scrape.strings.find(name).and_then(|id| self.families.get(&id).copied());
+        let kind = |family: usize| self.scrape.families[family].kind;
+        if let Some(family) = declared(name) {
+            return Booking { family, role: Role::Plain };
+        }
+        let by_suffix = SUFFIXES.iter().find_map(|(role, kinds)| {
+            let family = declared(name.strip_suffix(role.suffix())?)?;
+            kinds.contains(&kind(family)).then_some(Booking { family, role: *role })
+        });
+        by_suffix.unwrap_or_else(|| Booking { family: self.family(name), role: Role::Plain })
+    }
+
+    fn family(&mut self, name: &str) -> usize {
+        let name = self.scrape.strings.intern(name);
+        *self.families.entry(name).or_insert_with(|| {
+            self.scrape.families.push(Family { name, ..Family::default() });
+            self.open.push(Open::default());
+            self.open.len() - 1
+        })
+    }
+
+    /// Families without samples are left out; children that came in several pieces are put together.
+    pub fn finish(mut self) -> Scrape {
+        for (family, open) in self.scrape.families.iter_mut().zip(&mut self.open) {
+            self.scrape.quality.duplicates += open.close(family);
+            self.scrape.quality.duplicates += super::children::unite(family);
+        }
+        self.scrape.families.retain(|family| family.children() > 0);
+        self.scrape
+    }
+
+    /// Adds what another store has read of the same body, behind this one's.
+    pub fn absorb(&mut self, other: Store) {
+        let _ = other;
+    }
+}
+
+impl Open {
+    /// Takes over one label of the sample that is being added; `place` is its number among them.
+    fn set(&mut self, family: &mut Family, strings: &mut super::model::Strings, place: usize, label: Label<'_>) {
+        let column = match self.order.get(place) {
+            Some(&column) if strings.get(family.columns[column].name) == label.name => column,
+            _ => {
+                let name = strings.intern(label.name);
+                let column = family.columns.iter().position(|column| column.name == name).unwrap_or_else(|| {
+                    family.columns.push(Column { name, cells: vec![Id::EMPTY; family.layout.len()] });
+                    family.columns.len() - 1
+                });
+                self.order.truncate(place);
+                self.order.push(column);
+                column
+            }
+        };
+        if column >= self.next.len() {
+            self.next.resize(column + 1, Id::EMPTY);
+            self.cells.resize(column + 1, Id::EMPTY);
+        }
+        let known = self.cells.get(column).copied().unwrap_or_default();
+        self.next[column] = if strings.get(known) == label.value { known } else { strings.intern(label.value) };
+    }
+
+    /// Makes the open child a row; returns how many of its samples were duplicates.
+    fn close(&mut self, family: &mut Family) -> u64 {
+        if self.members.is_empty() {
+            return 0;
+        }
+        let mut duplicates = 0;
+        if family.layouts.get(self.last_layout as usize) != Some(&self.members) {
+            self.last_layout = match self.layouts.get(&self.members) {
+                Some(layout) => *layout,
+                None => {
+                    duplicates = remove_duplicates(&mut self.members, &mut self.values);
+                    super::children::layout(&mut self.layouts, &mut family.layouts, &self.members)
+                }
+            };
+        }
+        for (column, cell) in family.columns.iter_mut().zip(&self.cells) {
+            column.cells.push(*cell);
+        }
+        // Columns that are newer than the child.
+        let rows = family.layout.len() + 1;
+        for column in &mut family.columns[self.cells.len()..] {
+            column.cells.resize(rows, Id::EMPTY);
+        }
+        family.layout.push(self.last_layout);
+        family.first_value.push(family.values.len() as u32);
+        family.values.append(&mut self.values);
+        self.members.clear();
+        duplicates
+    }
+}
+
+/// Suffixes that samples have, and the types whose samples have them.
+const SUFFIXES: [(Role, &[MetricType]); 8] = [
+    (Role::Bucket, &[MetricType::Histogram, MetricType::GaugeHistogram]),
+    (Role::Sum, &[MetricType::Histogram, MetricType::Summary]),
+    (Role::Count, &[MetricType::Histogram, MetricType::Summary]),
+    (Role::Total, &[MetricType::Counter]),
+    (Role::Created, &[MetricType::Counter, MetricType::Histogram, MetricType::Summary, MetricType::GaugeHistogram]),
+    (Role::Info, &[MetricType::Info]),
+    (Role::GaugeSum, &[MetricType::GaugeHistogram]),
+    (Role::GaugeCount, &[MetricType::GaugeHistogram]),
+];
+
+/// The name decides the role, but a summary's own name is that of its quantiles, and a histogram's that of a native one.
+fn role_of(booked: Role, kind: MetricType, sample: &Sample<'_>) -> Role {
+    match (booked, sample.value) {
+        (Role::Plain, Value::Native(_)) => Role::Native,
+        (Role::Plain, _) if kind == MetricType::Summary && sample.labels.iter().any(|label| label.name == "quantile") => Role::Quantile,
+        _ => booked,
+    }
+}
+
+/// The first of equal members stays.
+fn remove_duplicates(members: &mut Vec<Member>, values: &mut Vec<f64>) -> u64 {
+    let before = members.len();
+    let mut seen = rustc_hash::FxHashSet::default();
+    let first: Vec<bool> = members.iter().map(|member| seen.insert(*member)).collect();
+    let mut keep = first.iter();
+    members.retain(|_| keep.next().copied().unwrap_or(true));
+    let mut keep = first.iter();
+    values.retain(|_| keep.next().copied().unwrap_or(true));
+    (before - members.len()) as u64
+}
+
+fn summarize(exemplar: &exposition::Exemplar<'_>, child: u32, member: Member) -> Exemplar {
+    let texts = || exemplar.labels.iter().flat_map(|label| [label.name, label.value]);
+    Exemplar {
+        child,
+        member,
+        characters: texts().map(|text| text.chars().count() as u32).sum(),
+        bytes: texts().map(|text| text.len() as u32).sum(),
+        timestamped: exemplar.timestamp_ms.is_some(),
+    }
+}
