@@ -7,6 +7,9 @@ pub mod text;
 
 use std::fmt;
 
+/// The release of the Prometheus server that [`Rules::Prometheus`] follows, and that the tests compare with.
+pub const PROMETHEUS: &str = "3.16.0";
+
 /// Of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
