@@ -4,5 +4,6 @@
 pub mod compare;
 pub mod dump;
 pub mod fixture;
+pub mod oracle;
 pub mod rules;
 pub mod snapshot;
