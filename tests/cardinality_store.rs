@@ -106,7 +106,7 @@ proptest! {
             let given: Vec<(&str, &str)> = labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
             add(&mut store, name, &given, number as f64);
             // An empty label is no label; the first of equal series wins. An `le` that is empty is kept where it tells buckets apart.
-            let bound = match name.as_str() { "h_bucket" => "le", "s" if given.iter().any(|l| l.0 == "quantile") => "quantile", _ => "" };
+            let bound = match name.as_str() { "h_bucket" => "le", "s" if given.iter().any(|l| l.0 == "quantile" && !l.1.is_empty()) => "quantile", _ => "" };
             let mut key: Vec<(String, String)> = labels.iter().filter(|l| !l.1.is_empty() && l.0 != bound).cloned().collect();
             if !bound.is_empty() {
                 key.push((bound.to_owned(), labels.iter().find(|l| l.0 == bound).map(|l| l.1.clone()).unwrap_or_default()));
@@ -120,5 +120,31 @@ proptest! {
         let scrape = store.finish();
         prop_assert_eq!(series(&scrape), expected);
         prop_assert_eq!(scrape.quality.duplicates, duplicates);
+    }
+
+    /// The second store sees no `# TYPE` at all.
+    #[test]
+    fn two_halves_make_the_whole(all in prop::collection::vec(any_sample(), 0..60), cut in 0_usize..60) {
+        let types = |store: &mut Store| {
+            for (name, kind) in [("h", MetricType::Histogram), ("c", MetricType::Counter), ("s", MetricType::Summary)] {
+                store.add(Item::Type { name, kind });
+            }
+        };
+        let (mut whole, mut first, mut second) = (Store::new(), Store::new(), Store::new());
+        types(&mut whole);
+        types(&mut first);
+        for (number, (name, labels)) in all.iter().enumerate() {
+            let labels: Vec<(&str, &str)> = labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            add(&mut whole, name, &labels, number as f64);
+            add(if number < cut { &mut first } else { &mut second }, name, &labels, number as f64);
+        }
+        first.absorb(second);
+        let (whole, joined) = (whole.finish(), first.finish());
+        prop_assert_eq!(series(&joined), series(&whole));
+        prop_assert_eq!(joined.quality.duplicates, whole.quality.duplicates);
+        let names = |scrape: &Scrape| -> BTreeMap<String, usize> {
+            scrape.families.iter().map(|family| (scrape.text(family.name).to_owned(), family.children())).collect()
+        };
+        prop_assert_eq!(names(&joined), names(&whole));
     }
 }

@@ -5,6 +5,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::children;
 use super::model::{Column, Exemplar, Family, Id, Member, PROBLEMS_KEPT, Role, Scrape};
 use crate::formats::exposition::{self, Item, Label, MetricType, Problem, Sample, Severity, Value};
 
@@ -180,17 +181,50 @@ impl Store {
 
     /// Families without samples are left out; children that came in several pieces are put together.
     pub fn finish(mut self) -> Scrape {
-        for (family, open) in self.scrape.families.iter_mut().zip(&mut self.open) {
-            self.scrape.quality.duplicates += open.close(family);
-            self.scrape.quality.duplicates += super::children::unite(family);
+        self.close();
+        for family in &mut self.scrape.families {
+            self.scrape.quality.duplicates += children::unite(family);
         }
         self.scrape.families.retain(|family| family.children() > 0);
         self.scrape
     }
 
-    /// Adds what another store has read of the same body, behind this one's.
-    pub fn absorb(&mut self, other: Store) {
-        let _ = other;
+    fn close(&mut self) {
+        for (family, open) in self.scrape.families.iter_mut().zip(&mut self.open) {
+            self.scrape.quality.duplicates += open.close(family);
+        }
+    }
+
+    /// Adds what another store holds of the same body, further behind. That one may not have seen the `# TYPE` of what it read.
+    pub fn absorb(&mut self, mut other: Store) {
+        self.close();
+        other.close();
+        let ids: Vec<Id> =
+            (0..other.scrape.strings.len()).map(|id| self.scrape.strings.intern(other.scrape.strings.get(Id(id as u32)))).collect();
+        for mut family in std::mem::take(&mut other.scrape.families) {
+            children::renumber(&mut family, &ids);
+            let name = self.scrape.strings.get(family.name).to_owned();
+            let booking = match family.kind {
+                MetricType::Unknown => self.new_booking(&name),
+                _ => Booking { family: self.family(&name), role: Role::Plain },
+            };
+            let role = match (booking.role, self.scrape.families[booking.family].kind, family.kind) {
+                (Role::Plain, MetricType::Summary, MetricType::Unknown) => Role::Quantile,
+                (role, ..) => role,
+            };
+            if role != Role::Plain {
+                let bound = role.bound_label().and_then(|label| self.scrape.strings.find(label));
+                children::give_role(&mut family, role, bound);
+            }
+            let into = &mut self.scrape.families[booking.family];
+            if into.kind == MetricType::Unknown {
+                into.kind = family.kind;
+            }
+            into.help = into.help.or(family.help);
+            into.unit = into.unit.or(family.unit);
+            children::append(into, family, &mut self.open[booking.family].layouts);
+        }
+        self.scrape.quality.add(std::mem::take(&mut other.scrape.quality));
     }
 }
 
@@ -229,7 +263,7 @@ impl Open {
                 Some(layout) => *layout,
                 None => {
                     duplicates = remove_duplicates(&mut self.members, &mut self.values);
-                    super::children::layout(&mut self.layouts, &mut family.layouts, &self.members)
+                    children::layout_number(&mut self.layouts, &mut family.layouts, &self.members)
                 }
             };
         }
@@ -265,9 +299,13 @@ const SUFFIXES: [(Role, &[MetricType]); 8] = [
 fn role_of(booked: Role, kind: MetricType, sample: &Sample<'_>) -> Role {
     match (booked, sample.value) {
         (Role::Plain, Value::Native(_)) => Role::Native,
-        (Role::Plain, _) if kind == MetricType::Summary && sample.labels.iter().any(|label| label.name == "quantile") => Role::Quantile,
+        (Role::Plain, _) if kind == MetricType::Summary && has_quantile(sample) => Role::Quantile,
         _ => booked,
     }
+}
+
+fn has_quantile(sample: &Sample<'_>) -> bool {
+    sample.labels.iter().any(|label| label.name == "quantile" && !label.value.is_empty())
 }
 
 /// The first of equal members stays.

@@ -1,2 +1,1 @@
 //! What a scrape's tables say. Pure: scrape in, figures out.
-

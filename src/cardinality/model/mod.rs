@@ -36,6 +36,20 @@ pub struct Quality {
     pub warnings: u64,
 }
 
+impl Quality {
+    /// Adds what was seen further behind in the same body, or in another one.
+    pub fn add(&mut self, other: Quality) {
+        self.bytes += other.bytes;
+        self.samples += other.samples;
+        self.duplicates += other.duplicates;
+        self.timestamped += other.timestamped;
+        self.problems.extend(other.problems);
+        self.problems.truncate(PROBLEMS_KEPT);
+        self.errors += other.errors;
+        self.warnings += other.warnings;
+    }
+}
+
 pub const PROBLEMS_KEPT: usize = 1000;
 
 /// Series that belong together: those of one `# TYPE`, or of one name that none was given for.
