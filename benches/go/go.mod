@@ -1,3 +1,3 @@
 module goscope.test/subject
 
-go 1.21
+go 1.22

@@ -24,4 +24,8 @@ if [[ ! -x $bin/large ]]; then
 fi
 [[ -x target/fixtures/${go_version#go}/static/full/parked ]] || tests/fixtures/build.sh quick
 
+# A /metrics body of a million series, and what reads one today.
+tests/real/build.sh promtool
+[[ target/bench/metrics-1m.txt -nt benches/go/body/main.go ]] || (cd benches/go && go run ./body ../../target/bench/metrics-1m.txt)
+
 cargo bench --bench whole -- "$@"

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Builds real programs from their public modules, stripped as they are in production, into target/real/bin.
+# Builds real programs from their public modules, stripped as they are in production, into target/real/bin:
+#
+#   build.sh [caddy|node_exporter|prometheus|promtool]...     without a name caddy and prometheus
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -22,6 +24,18 @@ build() {
 	ln -sf "$name-$version" "$out/bin/$name"
 }
 
-build caddy github.com/caddyserver/caddy/v2 v2.11.9 github.com/caddyserver/caddy/v2/cmd/caddy
-# Without service discovery for every cloud, which is most of its build.
-build prometheus github.com/prometheus/prometheus v0.316.0 github.com/prometheus/prometheus/cmd/prometheus -tags netgo,remove_all_sd
+[[ $# -gt 0 ]] || set -- caddy prometheus
+for name; do
+	case $name in
+	caddy) build caddy github.com/caddyserver/caddy/v2 v2.11.9 github.com/caddyserver/caddy/v2/cmd/caddy ;;
+	node_exporter) build node_exporter github.com/prometheus/node_exporter v1.12.1 github.com/prometheus/node_exporter ;;
+	# Without service discovery for every cloud, which is most of their build.
+	prometheus | promtool)
+		build "$name" github.com/prometheus/prometheus v0.316.0 "github.com/prometheus/prometheus/cmd/$name" -tags netgo,remove_all_sd
+		;;
+	*)
+		echo "build.sh: nothing is known of $name" >&2
+		exit 2
+		;;
+	esac
+done
