@@ -3,10 +3,12 @@
 //! A [`Parser`] takes the body in blocks, so that it never has to be in memory whole, and hands out an [`Item`] for each line or message.
 //! It goes on after an error: a body that a server would refuse can still be profiled, and each error has its place.
 
+mod labels;
 #[allow(dead_code)] // until the parsers use it
 mod number;
 #[allow(dead_code)] // until the parsers use it
 mod problem;
+pub mod protobuf;
 pub mod text;
 
 use std::fmt;
@@ -33,6 +35,19 @@ pub enum Rules {
     Prometheus,
     /// What the specification of OpenMetrics demands.
     Strict,
+}
+
+/// What becomes of a histogram that has exponential buckets (native) and maybe classic ones too. In Prometheus that is up to
+/// `scrape_native_histograms` and `always_scrape_classic_histograms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NativeHistograms {
+    /// One series; its classic buckets are passed over.
+    #[default]
+    Native,
+    /// That one, and the series of the classic buckets if there are any.
+    Both,
+    /// The series of the classic buckets, at least `+Inf`; exponential ones are passed over.
+    Classic,
 }
 
 /// As in `# TYPE`. OpenMetrics calls `untyped` unknown.
@@ -162,12 +177,20 @@ pub const LONGEST_LINE: usize = 16 << 20;
 /// Of one body, in any format.
 pub enum Parser {
     Text(text::Parser),
+    Protobuf(protobuf::Parser),
 }
 
 impl Parser {
     pub fn new(format: Format, rules: Rules) -> Self {
-        let _ = (format, rules);
-        Parser::Text(text::Parser::new())
+        Self::with_native(format, rules, NativeHistograms::default())
+    }
+
+    pub fn with_native(format: Format, rules: Rules, native: NativeHistograms) -> Self {
+        let _ = rules;
+        match format {
+            Format::Protobuf => Parser::Protobuf(protobuf::Parser::new(native)),
+            _ => Parser::Text(text::Parser::new()),
+        }
     }
 
     /// Reads the whole lines or messages of `input` and returns how many bytes those are; the caller hands in the rest again, with more
@@ -175,6 +198,7 @@ impl Parser {
     pub fn parse(&mut self, input: &[u8], last: bool, each: &mut impl FnMut(Item<'_>)) -> usize {
         match self {
             Parser::Text(parser) => parser.parse(input, last, each),
+            Parser::Protobuf(parser) => parser.parse(input, last, each),
         }
     }
 }

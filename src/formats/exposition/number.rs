@@ -43,7 +43,7 @@ pub fn canonical(text: &str, out: &mut Vec<u8>) -> Option<()> {
 
 /// As `FormatOpenMetricsFloat` of `model/labels/float.go`: the shortest digits that give the same float, an exponent below -4 and from 6 on
 /// (`%g` of Go), and always a sign that it is a float.
-fn openmetrics(value: f64) -> String {
+pub fn openmetrics(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
     }
