@@ -1,0 +1,180 @@
+//! The regular expressions of relabeling, and the templates that their matches fill, as Go's `regexp` has them.
+
+use std::sync::LazyLock;
+
+use regex::bytes::{Captures, Regex, RegexBuilder};
+
+use super::go_syntax;
+
+/// Of a compiled expression, in bytes. Go has no such limit; 10 MiB, the default, is less than `.{1000}` in a few groups takes.
+const LARGEST: usize = 64 << 20;
+
+/// Why an expression is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    pub message: String,
+    /// Prometheus would take it: it is goscope that cannot run it.
+    pub by_goscope: bool,
+}
+
+impl Refused {
+    pub fn by_go(message: impl Into<String>) -> Self {
+        Refused { message: message.into(), by_goscope: false }
+    }
+
+    /// `what` cannot be done here.
+    pub fn by_goscope(what: impl Into<String>) -> Self {
+        Refused { message: format!("goscope does not know {}, Prometheus may", what.into()), by_goscope: true }
+    }
+}
+
+/// Anchored, and with a dot that takes line ends too: `NewRegexp` of Prometheus' `model/relabel/relabel.go`.
+#[derive(Debug, Clone)]
+pub struct Regexp {
+    source: String,
+    /// Over bytes, because `\B` between the bytes of a character is allowed there only. All that it is asked about is text.
+    compiled: Regex,
+    names: Vec<Option<String>>,
+}
+
+impl Regexp {
+    pub fn new(source: &str) -> Result<Self, Refused> {
+        // The anchors are part of what is read: `a)|(b` is valid, and not anchored at all.
+        let translated = go_syntax::translate(&format!("^(?s:{source})$"))?;
+        let compiled =
+            RegexBuilder::new(&translated.pattern).size_limit(LARGEST).nest_limit(1000).build().map_err(|error| match error {
+                regex::Error::CompiledTooBig(_) => Refused::by_goscope("expressions as big as this"),
+                // The last line says what is wrong; those before show a pattern that the user never wrote.
+                error => Refused::by_goscope(format!("this expression ({})", error.to_string().lines().last().unwrap_or_default().trim())),
+            })?;
+        Ok(Regexp { source: source.to_owned(), compiled, names: translated.names })
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.source
+    }
+
+    pub fn is_match(&self, value: &str) -> bool {
+        self.compiled.is_match(value.as_bytes())
+    }
+
+    pub fn captures<'v>(&self, value: &'v str) -> Option<Match<'_, 'v>> {
+        self.compiled.captures(value.as_bytes()).map(|captures| Match { regexp: self, captures })
+    }
+
+    /// Each match of it replaced; all of `value`, unless the expression has got around the anchors.
+    pub fn replace_all(&self, value: &str, template: &str) -> String {
+        let mut out = String::new();
+        let mut end = 0;
+        for captures in self.compiled.captures_iter(value.as_bytes()) {
+            let Some(whole) = captures.get(0) else { continue };
+            out.push_str(value.get(end..whole.start()).unwrap_or_default());
+            end = whole.end();
+            Match { regexp: self, captures }.expand(template, &mut out);
+        }
+        out.push_str(value.get(end..).unwrap_or_default());
+        out
+    }
+}
+
+pub struct Match<'r, 'v> {
+    regexp: &'r Regexp,
+    captures: Captures<'v>,
+}
+
+impl Match<'_, '_> {
+    /// Appends `template` with `$1`, `${1}`, `$name`, `${name}` replaced by what the groups matched, and `$$` by `$`; as Go's
+    /// `Regexp.Expand`. A group that does not exist or took no part is empty.
+    pub fn expand(&self, template: &str, out: &mut String) {
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once('$') {
+            out.push_str(before);
+            if let Some(after) = after.strip_prefix('$') {
+                out.push('$');
+                rest = after;
+                continue;
+            }
+            match variable(after) {
+                Some((name, after)) => {
+                    out.push_str(self.group(name));
+                    rest = after;
+                }
+                None => {
+                    out.push('$');
+                    rest = after;
+                }
+            }
+        }
+        out.push_str(rest);
+    }
+
+    fn group(&self, name: &str) -> &str {
+        let numeric = name.bytes().all(|byte| byte.is_ascii_digit()) && (name.len() == 1 || !name.starts_with('0'));
+        let index = match name.parse() {
+            Ok(index) if numeric => Some(index),
+            _ => self.regexp.names.iter().position(|known| known.as_deref() == Some(name)),
+        };
+        let found = index.and_then(|index: usize| self.captures.get(index));
+        // Groups begin and end between characters.
+        found.and_then(|found| std::str::from_utf8(found.as_bytes()).ok()).unwrap_or_default()
+    }
+}
+
+/// The name after a `$`, and what follows it.
+fn variable(text: &str) -> Option<(&str, &str)> {
+    #[allow(clippy::unwrap_used)] // A constant, compiled by every test.
+    static NAME: LazyLock<regex::Regex> = LazyLock::new(|| regex::Regex::new(r"\A[\p{L}\p{Nd}_]+").unwrap());
+    let (inner, braced) = text.strip_prefix('{').map_or((text, false), |inner| (inner, true));
+    let end = NAME.find(inner)?.end();
+    let (name, rest) = inner.split_at(end);
+    if braced { Some((name, rest.strip_prefix('}')?)) } else { Some((name, rest)) }
+}
+
+/// Whether something in it is to be replaced: `varInRegexTemplate`.
+pub fn has_variable(template: &str) -> bool {
+    template.contains('$')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expand(source: &str, value: &str, template: &str) -> String {
+        let regexp = Regexp::new(source).unwrap();
+        let mut out = String::new();
+        regexp.captures(value).unwrap().expand(template, &mut out);
+        out
+    }
+
+    #[test]
+    fn it_is_anchored_and_the_dot_takes_line_ends() {
+        let regexp = Regexp::new("a.c").unwrap();
+        assert!(regexp.is_match("a\nc") && !regexp.is_match("xabc") && !regexp.is_match("abcx"));
+        assert!(Regexp::new("").unwrap().is_match("") && !Regexp::new("").unwrap().is_match("a"));
+        assert!(Regexp::new("a)|(b").unwrap().is_match("xxb"));
+    }
+
+    #[test]
+    fn characters_are_ascii_classes_as_in_go() {
+        assert!(!Regexp::new(r"\w+").unwrap().is_match("é"));
+        assert!(!Regexp::new(r"\d").unwrap().is_match("٣"));
+        assert!(Regexp::new(r"é\Bé").unwrap().is_match("éé"));
+        assert!(Regexp::new(r"(?i)k").unwrap().is_match("\u{212a}"));
+    }
+
+    #[test]
+    fn templates_are_filled_as_go_fills_them() {
+        assert_eq!(expand("(a)(?P<second>b)(c)?", "ab", "$1-${second}-$second.$2$3$4"), "a-b-b.b");
+        assert_eq!(expand("(a)", "a", "$1x|${1}x|$$1|$|${1|$-|${}|$01"), "|ax|$1|$|${1|$-|${}|");
+        assert_eq!(expand("(?P<1st>a)", "a", "${1st} $1st"), "a a");
+        assert_eq!(expand("(a)", "a", "$é1 $0"), " a");
+        assert_eq!(expand("(a)", "a", "$99999999999999999999999"), "");
+    }
+
+    #[test]
+    fn replacing_goes_around_a_lost_anchor() {
+        assert_eq!(Regexp::new("(.*)_total").unwrap().replace_all("x_total", "$1"), "x");
+        assert_eq!(Regexp::new("a)|(b").unwrap().replace_all("axb", "<$0>"), "<a>x<b>");
+    }
+}
