@@ -3,8 +3,40 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "support/scrape_items.rs"]
+mod scrape_items;
+
+use std::cell::RefCell;
 
 use common::oracle::{self, Entry, Oracle, Scrape};
+use goscope::formats::exposition::{Format, LONGEST_LINE, PROMETHEUS, Parser, Rules, Severity};
+use proptest::prelude::*;
+use scrape_items::Items;
+
+fn read_in(body: &[u8], blocks: &[usize]) -> Items {
+    Items::read(&mut Parser::new(Format::Text, Rules::Prometheus), body, blocks)
+}
+
+fn read(body: &[u8]) -> Items {
+    read_in(body, &[])
+}
+
+/// Both take the same samples and metadata up to the first error, or to the end, and one has an error if the other has.
+fn compare(oracle: &mut Oracle, body: &[u8]) -> Result<(), String> {
+    let mut truth = oracle.parse(&Scrape::text(body));
+    let items = read(body);
+    // Metadata of a name that is not UTF-8 belongs to no series.
+    truth.entries.retain(|entry| {
+        let (Entry::Type { name, .. } | Entry::Help { name, .. }) = entry else { return true };
+        !name.as_deref().unwrap_or_default().contains('\u{fffd}')
+    });
+    let refused = items.first_error().map(|(_, problem)| problem.to_string());
+    if refused.is_some() != !truth.error.is_empty() || items.taken() != truth.entries {
+        let error = truth.error;
+        return Err(format!("ours: {refused:?} {:#?}\ntruth: {error:?} {:#?}", items.taken(), truth.entries));
+    }
+    Ok(())
+}
 
 /// Module v0.316.0 is Prometheus 3.16.0.
 #[test]
@@ -13,7 +45,7 @@ fn the_version_named_is_the_one_compared_with() {
     let pinned = modules.lines().find_map(|line| line.trim().strip_prefix("github.com/prometheus/prometheus ")).unwrap();
     assert_eq!(oracle::version(), pinned);
     let (minor, patch) = pinned.strip_prefix("v0.3").unwrap().split_once('.').unwrap();
-    assert_eq!(goscope::formats::exposition::PROMETHEUS, format!("3.{}.{patch}", minor.parse::<u32>().unwrap()));
+    assert_eq!(PROMETHEUS, format!("3.{}.{patch}", minor.parse::<u32>().unwrap()));
 }
 
 #[test]
@@ -26,4 +58,244 @@ fn the_oracle_answers_each_question_in_turn() {
         assert_eq!(series.value.as_deref(), Some(value));
     }
     assert_ne!(oracle.parse(&Scrape::text(b"a 1\r\n")).error, "");
+}
+
+#[test]
+fn oddities_are_taken_as_the_server_takes_them() {
+    let taken: &[&[u8]] = &[
+        b"",
+        b"\n",
+        b"a 1",
+        b"\n\n \t\na 1\n",
+        b"a { b = \"c\" } 1\n",
+        b"a{b=\"c\",} 1\n",
+        b"a{b=\"c\"}1\n",
+        b"a{b=\"c\" d=\"e\"} 1\n",
+        b"a{b=\"c\"d=\"e\"} 1\n",
+        b"a 1 \t\n",
+        b"a-1\n",
+        b"# FOO\n#\n# \n#x\n# HELPa b\n# EOF\na 1\n",
+        b"a{b=\"c\nd\"} 1\na 2\n",
+        b"a{b=\"\\q\\\\\\\"\\n\"} 1\n",
+        b"{c=\"d\",\"a.b\"} 1\n",
+        b"{\"a.b\"} 1\n",
+        b"{\"a.b\",\"c.d\"=\"e\"} 1\n",
+        b"a{\"b c\"=\"d\"} 1\n",
+        b"{\"a\\\"b\\\\c\\nd\"} 1\n",
+        b"\ta 1\n",
+        b"a{} 1 123\n",
+        b"a 1 9223372036854775807\n",
+        b"a NaN\na +Inf\na -Inf\na inf\na infinity\na .5\na 5.\na 1e5\n",
+        b"a{b=\"\"} 1\na{b=\"\",b=\"c\"} 1\na{\"\"=\"\"} 1\na{\"\xff\"=\"\"} 1\n",
+        b"# TYPE a histogram\na_bucket{le=\"1\"} 1\na_bucket{le=\"1.0\",quantile=\"1\"} 1\nb{le=\"0x1p-2\"} 1\nb{le=\"1_0\"} 1\nb{le=\"x\"} 1\n",
+        b"# TYPE a histogram\n# TYPE b gauge\na_bucket{le=\"1\"} 1\n",
+        b"# TYPE a summary\na{quantile=\"1\",le=\"1\"} 1\n",
+        b"# TYPE \"a b\" gauge\n# HELP \"a b\" c\n# TYPE a-gauge\n# TYPE \"a\"xgauge\n",
+        b"# HELP a \\\\ \\n \\\" \\\n# HELP a\n# HELP a \t \n#\tHELP\ta\tb\n",
+        b"a 1\n\0 anything {{{\n",
+        b"#\0 anything {{{\n",
+        b"# HE\0LP a b\n# \0",
+        b"a{b=\"c\0d\"} 1\na{b=\"c\"\0\0} 1\n",
+    ];
+    let refused: &[&[u8]] = &[
+        b"a 1\r\n",
+        b"# TYPE a gauge\r\n",
+        b"\r\n",
+        b"\xef\xbb\xbfa 1\n",
+        b"a{,} 1\n",
+        b"{} 1\n",
+        b"{a=\"b\"} 1\n",
+        b"{__name__=\"a\"} 1\n",
+        b"{\"a\",\"b\"} 1\n",
+        b"{\"\"} 1\n",
+        b"a{\"b\"} 1\n",
+        b"a{b=\"c\",,} 1\n",
+        b"a{__name__=\"z\"} 1\n",
+        b"a{__name__=\"\"} 1\n",
+        b"a{b=\"1\",b=\"1\"} 1\n",
+        b"a{\"\"=\"b\"} 1\n",
+        b"a{\"\xff\"=\"b\"} 1\n",
+        b"a{b=\"\xff\"} 1\n",
+        b"{\"\xff\"} 1\n",
+        b"\xff 1\n",
+        b"a{b=\"c} 1\n",
+        b"a{b=\"\\\n\"} 1\n",
+        b"a{b=c} 1\n",
+        b"a{b} 1\n",
+        b"a{b=\"c\"\n} 1\n",
+        b"a\n",
+        b"a one\n",
+        b"a 1e400\n",
+        b"a 0x1p3\n",
+        b"a 1_0\n",
+        b"a 1 -5\n",
+        b"a 1 1.5\n",
+        b"a 1 9223372036854775808\n",
+        b"a 1 2 3\n",
+        b"a 1 # {b=\"c\"} 1\n",
+        b"# TYPE a stateset\n",
+        b"# TYPE a  gauge\n",
+        b"# TYPE a gauge \n",
+        b"# TYPE a\n",
+        b"# TYPE \n",
+        b"# HELP a \xff\n",
+        b"# HELP 1 b\n",
+        b"# HELP a\0\n",
+        b"<html>\n",
+        b"a{b=\"c\"\0",
+    ];
+    let mut oracle = Oracle::start("parse");
+    let mut wrong = Vec::new();
+    for (bodies, expected) in [(taken, true), (refused, false)] {
+        for body in bodies {
+            let shown = String::from_utf8_lossy(body);
+            if read(body).first_error().is_none() != expected {
+                wrong.push(format!("{shown:?}: expected {expected}"));
+            }
+            if let Err(difference) = compare(&mut oracle, body) {
+                wrong.push(format!("{shown:?}: {difference}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// How many bodies are compared; more by `EXPOSITION_CASES=100000`.
+fn config(usual: u32) -> ProptestConfig {
+    let cases = std::env::var("EXPOSITION_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual);
+    ProptestConfig { cases, max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+const GOOD: &str = "# HELP http_requests_total Requests, by code.\n# TYPE http_requests_total counter\n\
+    http_requests_total{code=\"200\",path=\"/a/b\"} 12\nhttp_requests_total{code=\"404\",path=\"\"} 3 1700000000000\n\n\
+    # TYPE latency_seconds histogram\nlatency_seconds_bucket{le=\"1\"} 1\nlatency_seconds_bucket{le=\"2.50\"} 1\n\
+    latency_seconds_bucket{le=\"+Inf\"} 2\nlatency_seconds_sum 0.30000000000000004\nlatency_seconds_count 2\n\
+    # TYPE gc_seconds summary\ngc_seconds{quantile=\"0\"} NaN\ngc_seconds{quantile=\"0.5\"} 1e-05\n\
+    {\"dotted.name\",\"a b\"=\"ü\\n\\\"\"} -0\nup 1";
+
+const PIECES: &[&[u8]] = &[
+    b"a",
+    b"le",
+    b"quantile",
+    b"__name__",
+    b"{",
+    b"}",
+    b"=",
+    b",",
+    b"\"",
+    b"\"",
+    b"\\",
+    b"\n",
+    b"\n",
+    b" ",
+    b"\t",
+    b"\r",
+    b"\0",
+    b"1",
+    b"-1.5",
+    b"NaN",
+    b"+Inf",
+    b"# TYPE a histogram\n",
+    b"# TYPE b summary\n",
+    b"# TYPE c gauge\n",
+    b"# TYPE ",
+    b"# HELP a ",
+    b"#",
+    b"# ",
+    b"gauge",
+    b"\xc3\xa9",
+    b"\xff",
+    b"\xc3",
+    b"\"x\"",
+    b"=\"1\"",
+    b"=\"\"",
+    b"le=\"1\"",
+    b"quantile=\"1\"",
+    b"b=\"c\",",
+    b"a{le=\"1\"} 1\n",
+    b"a{b=\"c\"} 1 2\n",
+    b"a 1\n",
+    b"{\"a.b\",",
+    b"} 1\n",
+    b" 1\n",
+    b"0x1p-3",
+    b"1_0",
+    b"e400",
+    b"HELP",
+    b":",
+    b"\"\0",
+    b"\\\"",
+];
+
+fn soup() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(proptest::sample::select(PIECES), 0..24).prop_map(|pieces| pieces.concat())
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Put(usize, &'static [u8]),
+    Insert(usize, &'static [u8]),
+    Flip(usize, u8),
+    Remove(usize),
+    Truncate(usize),
+}
+
+fn changed() -> impl Strategy<Value = Vec<u8>> {
+    let place = 0..GOOD.len();
+    let piece = || proptest::sample::select(PIECES);
+    let change = prop_oneof![
+        3 => (place.clone(), piece()).prop_map(|(at, piece)| Change::Put(at, piece)),
+        5 => (place.clone(), piece()).prop_map(|(at, piece)| Change::Insert(at, piece)),
+        2 => (place.clone(), 0..8u8).prop_map(|(at, bit)| Change::Flip(at, bit)),
+        3 => place.clone().prop_map(Change::Remove),
+        1 => place.prop_map(Change::Truncate),
+    ];
+    proptest::collection::vec(change, 1..4).prop_map(|changes| {
+        let mut body = GOOD.as_bytes().to_vec();
+        for change in changes {
+            match change {
+                Change::Put(at, piece) if at < body.len() => drop(body.splice(at..at + 1, piece.iter().copied())),
+                Change::Insert(at, piece) if at < body.len() => drop(body.splice(at..at, piece.iter().copied())),
+                Change::Flip(at, bit) if at < body.len() => body[at] ^= 1 << bit,
+                Change::Remove(at) if at < body.len() => drop(body.remove(at)),
+                Change::Truncate(at) => body.truncate(at),
+                _ => {}
+            }
+        }
+        body
+    })
+}
+
+thread_local! {
+    static ORACLE: RefCell<Oracle> = RefCell::new(Oracle::start("parse"));
+}
+
+fn same(body: &[u8]) -> Result<(), TestCaseError> {
+    ORACLE
+        .with_borrow_mut(|oracle| compare(oracle, body))
+        .map_err(|difference| TestCaseError::fail(format!("{:?}: {difference}", String::from_utf8_lossy(body))))
+}
+
+proptest! {
+    #![proptest_config(config(2000))]
+
+    #[test]
+    fn a_changed_body_is_taken_or_refused_as_by_the_server(body in changed()) {
+        same(&body)?;
+    }
+
+    #[test]
+    fn pieces_of_lines_are_taken_or_refused_as_by_the_server(body in soup()) {
+        same(&body)?;
+    }
+
+    #[test]
+    fn cuts_change_nothing(body in prop_oneof![changed(), soup()], blocks in proptest::collection::vec(0..9usize, 0..200)) {
+        prop_assert_eq!(read_in(&body, &blocks), read(&body));
+    }
+}
+
+#[test]
+fn the_good_body_is_good() {
+    assert_eq!(read(GOOD.as_bytes()).problems, []);
 }

@@ -4,11 +4,10 @@
 //! It goes on after an error: a body that a server would refuse can still be profiled, and each error has its place.
 
 mod labels;
-#[allow(dead_code)] // until the parsers use it
 mod number;
-#[allow(dead_code)] // until the parsers use it
 mod problem;
 pub mod protobuf;
+mod series;
 pub mod text;
 
 use std::fmt;
