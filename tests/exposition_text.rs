@@ -9,7 +9,7 @@ mod scrape_items;
 use std::cell::RefCell;
 
 use common::oracle::{self, Entry, Oracle, Scrape};
-use goscope::formats::exposition::{Format, LONGEST_LINE, PROMETHEUS, Parser, Rules, Severity};
+use goscope::formats::exposition::{Format, PROMETHEUS, Parser, Rules};
 use proptest::prelude::*;
 use scrape_items::Items;
 
@@ -31,7 +31,7 @@ fn compare(oracle: &mut Oracle, body: &[u8]) -> Result<(), String> {
         !name.as_deref().unwrap_or_default().contains('\u{fffd}')
     });
     let refused = items.first_error().map(|(_, problem)| problem.to_string());
-    if refused.is_some() != !truth.error.is_empty() || items.taken() != truth.entries {
+    if refused.is_some() == truth.error.is_empty() || items.taken() != truth.entries {
         let error = truth.error;
         return Err(format!("ours: {refused:?} {:#?}\ntruth: {error:?} {:#?}", items.taken(), truth.entries));
     }

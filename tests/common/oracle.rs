@@ -36,6 +36,7 @@ pub struct Parsed {
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[allow(clippy::large_enum_variant)] // most are series
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Entry {
     Type { name: Option<String>, text: Option<String> },
