@@ -54,7 +54,8 @@ const POSIX: &[(&str, &str)] = &[
 #[derive(Debug, PartialEq, Eq)]
 pub struct Translated {
     pub pattern: String,
-    /// The names of the groups; the first is the whole, which has none. The groups in `pattern` are unnamed: Go takes other names.
+    /// The names of the groups; the first is the whole, which has none. The groups in `pattern` are unnamed: Go takes other names, and one
+    /// name twice.
     pub names: Vec<Option<String>>,
 }
 
@@ -218,9 +219,6 @@ impl<'p> Translator<'p> {
             let Some(name) = name.filter(valid) else {
                 return Err(Refused::by_go(format!("`{}` is no named group; look-behind does not exist", excerpt(self.rest))));
             };
-            if self.names.iter().flatten().any(|other| other == name) {
-                return Err(Refused::by_go(format!("two groups have the name `{name}`")));
-            }
             self.rest = &named[name.len() + 1..];
             self.names.push(Some(name.to_owned()));
             self.open("(");
@@ -560,7 +558,6 @@ mod tests {
             r"(?u)a",
             r"(?i-)a",
             r"(?P<>a)",
-            r"(?P<a>b)(?P<a>c)",
             r"a{1001}",
             r"a{2,1}",
             r"(a{100}){11}",

@@ -111,11 +111,14 @@ impl Match<'_, '_> {
 
     fn group(&self, name: &str) -> &str {
         let numeric = name.bytes().all(|byte| byte.is_ascii_digit()) && (name.len() == 1 || !name.starts_with('0'));
-        let index = match name.parse() {
-            Ok(index) if numeric => Some(index),
-            _ => self.regexp.names.iter().position(|known| known.as_deref() == Some(name)),
+        let found = match name.parse() {
+            Ok(index) if numeric => self.captures.get(index),
+            // Of several groups with one name, the first that took part.
+            _ => {
+                let named = self.regexp.names.iter().enumerate().filter(|(_, known)| known.as_deref() == Some(name));
+                named.filter_map(|(index, _)| self.captures.get(index)).next()
+            }
         };
-        let found = index.and_then(|index: usize| self.captures.get(index));
         // Groups begin and end between characters.
         found.and_then(|found| std::str::from_utf8(found.as_bytes()).ok()).unwrap_or_default()
     }
@@ -167,6 +170,7 @@ mod tests {
     fn templates_are_filled_as_go_fills_them() {
         assert_eq!(expand("(a)(?P<second>b)(c)?", "ab", "$1-${second}-$second.$2$3$4"), "a-b-b.b");
         assert_eq!(expand("(a)", "a", "$1x|${1}x|$$1|$|${1|$-|${}|$01"), "|ax|$1|$|${1|$-|${}|");
+        assert_eq!(expand("(?P<n>a)|(?P<n>b)", "b", "$n"), "b");
         assert_eq!(expand("(?P<1st>a)", "a", "${1st} $1st"), "a a");
         assert_eq!(expand("(a)", "a", "$é1 $0"), " a");
         assert_eq!(expand("(a)", "a", "$99999999999999999999999"), "");
