@@ -5,9 +5,11 @@
 
 mod labels;
 mod number;
+pub mod openmetrics;
 mod problem;
 pub mod protobuf;
 mod series;
+mod strict;
 pub mod text;
 
 use std::fmt;
@@ -176,6 +178,7 @@ pub const LONGEST_LINE: usize = 16 << 20;
 /// Of one body, in any format.
 pub enum Parser {
     Text(text::Parser),
+    OpenMetrics(Box<openmetrics::Parser>),
     Protobuf(protobuf::Parser),
 }
 
@@ -185,8 +188,8 @@ impl Parser {
     }
 
     pub fn with_native(format: Format, rules: Rules, native: NativeHistograms) -> Self {
-        let _ = rules;
         match format {
+            Format::OpenMetrics1 => Parser::OpenMetrics(Box::new(openmetrics::Parser::new(rules))),
             Format::Protobuf => Parser::Protobuf(protobuf::Parser::new(native)),
             _ => Parser::Text(text::Parser::new()),
         }
@@ -197,6 +200,7 @@ impl Parser {
     pub fn parse(&mut self, input: &[u8], last: bool, each: &mut impl FnMut(Item<'_>)) -> usize {
         match self {
             Parser::Text(parser) => parser.parse(input, last, each),
+            Parser::OpenMetrics(parser) => parser.parse(input, last, each),
             Parser::Protobuf(parser) => parser.parse(input, last, each),
         }
     }
