@@ -2,7 +2,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::model::{Column, Exemplar, Family, Id, Member, Role};
+use super::model::{Column, Exemplar, Family, Id, Member, Role, mix};
 
 /// The number of a set of members among the family's layouts; a new one is added.
 pub fn layout_number(known: &mut FxHashMap<Vec<Member>, u32>, layouts: &mut Vec<Vec<Member>>, members: &[Member]) -> u32 {
@@ -133,11 +133,4 @@ fn has_equal_rows(family: &Family) -> bool {
     }
     hashes.sort_unstable();
     hashes.windows(2).any(|pair| pair[0] == pair[1])
-}
-
-/// The finalizer of SplitMix64: every bit of the result depends on every bit of `x`.
-fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
 }

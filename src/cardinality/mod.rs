@@ -1,10 +1,15 @@
 //! `goscope cardinality`: what explodes a /metrics endpoint.
 
 pub mod analyze;
+pub mod baseline_file;
+pub mod budget_file;
 mod children;
 mod collect;
 pub mod model;
+pub mod profile;
 pub mod relabel;
+mod report;
 pub mod store;
 
 pub use collect::read;
+pub use report::{Format, View, write};

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, what it means, and one match from subcommand to feature.
 
+mod cardinality;
 mod generate;
 mod global;
 mod goroutines;
@@ -56,6 +57,7 @@ pub enum Command {
     Ps(ps::PsArgs),
     Info(info::InfoArgs),
     Goroutines(Box<GoroutinesArgs>),
+    Cardinality(Box<cardinality::CardinalityArgs>),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
 }
@@ -67,6 +69,7 @@ pub fn run(cli: Cli, console: &Console) -> Result<()> {
         Command::Ps(args) => ps::run(&args, &context),
         Command::Info(args) => info::run(&args, &context),
         Command::Goroutines(args) => goroutines::run(*args, &context),
+        Command::Cardinality(args) => cardinality::run(&args, &context),
         Command::Completions(args) => generate::run_completions(&args, &context),
         Command::Man(args) => generate::run_man(&args, &context),
     }

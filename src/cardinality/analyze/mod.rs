@@ -1,6 +1,9 @@
-//! What a scrape's tables say. Pure: scrape in, figures out.
+//! What a scrape says. Pure: scrape in, figures out.
 
+pub mod baseline;
 pub mod buckets;
+pub mod gate;
 pub mod lint;
+pub mod metrics;
 pub mod outlook;
 pub mod without;

@@ -3,10 +3,14 @@
 //! A child is a set of label values, and has one series (gauge, counter) or several (the buckets, sum and count of a histogram). `le`
 //! and `quantile` of histograms and summaries are not columns: they are part of the [`Member`]s.
 
+mod baseline;
+mod budget;
 mod strings;
 
 use crate::formats::exposition::{Format, MetricType, NativeHistogram, Problem};
 
+pub use baseline::{Baseline, MetricSketch, Sketch};
+pub use budget::{Budget, MetricBudget, Pattern, Waiver};
 pub use strings::{Id, Strings};
 
 /// All that one endpoint, or several, serve at one moment.
@@ -206,4 +210,11 @@ impl Scrape {
     pub fn series_name(&self, family: &Family, role: Role) -> String {
         format!("{}{}", self.text(family.name), role.suffix())
     }
+}
+
+/// The finalizer of SplitMix64: every bit of the result depends on every bit of `x`.
+pub fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
 }

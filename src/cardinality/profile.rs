@@ -1,0 +1,85 @@
+//! Runs the analyses of a scrape, the long ones on all CPUs.
+
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::SystemTime;
+
+use super::analyze::metrics::{Metric, metrics};
+use super::analyze::without::{Counted, Plan, Scratch, Without, Workspace, plan};
+use super::model::{Family, Scrape};
+
+/// More threads than this gain nothing.
+const MOST_THREADS: usize = 8;
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Values listed of each label.
+    pub top: usize,
+}
+
+/// A scrape, and what is said of it.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    pub captured_at: SystemTime,
+    /// URLs and paths, as they are shown.
+    pub sources: Vec<String>,
+    pub scrape: Scrape,
+    /// Biggest first.
+    pub metrics: Vec<Metric>,
+}
+
+impl Profile {
+    pub fn new(scrape: Scrape, sources: Vec<String>, captured_at: SystemTime, options: Options) -> Self {
+        Profile { captured_at, sources, metrics: metrics(&scrape, without(&scrape, options.top)), scrape }
+    }
+}
+
+fn without(scrape: &Scrape, top: usize) -> Vec<Without> {
+    // Big families first, so that none of them begins when all others are done.
+    let mut order: Vec<usize> = (0..scrape.families.len()).collect();
+    order.sort_by_key(|family| std::cmp::Reverse(scrape.families[*family].children()));
+    let family = |number: usize| -> &Family { &scrape.families[order[number]] };
+    let mut plans: Vec<(usize, Plan<'_>)> =
+        on_threads(order.len(), || Scratch::new(&scrape.strings), |number, scratch| (number, plan(family(number), top, scratch)));
+    plans.sort_by_key(|(number, _)| *number);
+    let plans: Vec<Plan<'_>> = plans.into_iter().map(|(_, plan)| plan).collect();
+
+    let jobs: Vec<(usize, usize)> =
+        plans.iter().enumerate().flat_map(|(number, plan)| (0..plan.jobs()).map(move |job| (number, job))).collect();
+    let counted = on_threads(jobs.len(), Workspace::default, |at, workspace| {
+        let (number, job) = jobs[at];
+        (number, plans[number].run(job, workspace))
+    });
+    let mut of_plan: Vec<Vec<Counted>> = plans.iter().map(|_| Vec::new()).collect();
+    counted.into_iter().for_each(|(number, counted)| of_plan[number].push(counted));
+
+    let finished = plans.into_iter().zip(of_plan).map(|(plan, counted)| plan.finish(counted));
+    let mut all: Vec<(usize, Without)> = order.into_iter().zip(finished).collect();
+    all.sort_by_key(|(family, _)| *family);
+    all.into_iter().map(|(_, without)| without).collect()
+}
+
+/// Does `count` pieces of work, each thread with a state of its own. The results are in no particular order.
+fn on_threads<S, R: Send>(count: usize, state: impl Fn() -> S + Sync, work: impl Fn(usize, &mut S) -> R + Sync) -> Vec<R> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS).min(count);
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(count)));
+    let run = || {
+        let (mut state, mut own) = (state(), Vec::new());
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                break;
+            }
+            own.push(work(number, &mut state));
+        }
+        done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).append(&mut own);
+    };
+    thread::scope(|scope| {
+        (1..threads).for_each(|_| drop(scope.spawn(run)));
+        run();
+    });
+    done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

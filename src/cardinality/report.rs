@@ -1,0 +1,35 @@
+//! Prints a profile.
+
+mod schema;
+mod table;
+mod wording;
+
+use crate::error::Result;
+use crate::output::{self, Output};
+
+use super::profile::Profile;
+
+/// `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Table,
+    Json,
+    Jsonl,
+}
+
+/// How much is shown to people; machines get all of it.
+#[derive(Debug, Clone, Copy)]
+pub struct View {
+    /// Metrics listed.
+    pub limit: usize,
+    /// Of those, how many with their labels.
+    pub detailed: usize,
+}
+
+pub fn write(profile: &Profile, format: Format, view: View, out: &mut Output) -> Result<()> {
+    match format {
+        Format::Table => table::write(profile, view, out),
+        Format::Json => output::write_json(out, &schema::document(profile)),
+        Format::Jsonl => schema::lines(profile, |line| output::write_line(out, line)),
+    }
+}

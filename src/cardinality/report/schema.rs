@@ -1,0 +1,236 @@
+//! `--format json` and `jsonl`: schemas/cardinality.json.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::wording::{format_name, role_name};
+use crate::cardinality::analyze::metrics::Metric;
+use crate::cardinality::analyze::without::{Label, Pair};
+use crate::cardinality::model::Scrape;
+use crate::cardinality::profile::Profile;
+use crate::error::Result;
+use crate::formats::exposition::{PROMETHEUS, Problem, Severity};
+use crate::output::Envelope;
+
+pub fn document(profile: &Profile) -> impl Serialize {
+    let body = Body { summary: Summary::new(profile), metrics: metrics(profile).collect(), errors: problems(&profile.scrape).collect() };
+    envelope(profile, body)
+}
+
+/// A header, a line for each metric and each error, and a summary.
+pub fn lines(profile: &Profile, mut write: impl FnMut(&Line<'_>) -> Result<()>) -> Result<()> {
+    write(&Line::Header(Box::new(envelope(profile, Empty {}).header())))?;
+    for metric in metrics(profile) {
+        write(&Line::Metric { kind: "metric", metric: Box::new(metric) })?;
+    }
+    for error in problems(&profile.scrape) {
+        write(&Line::Error { kind: "error", error: Box::new(error) })?;
+    }
+    write(&Line::Summary { kind: "summary", summary: Summary::new(profile) })
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Line<'a> {
+    Header(Box<Envelope<Target<'a>, Quality, Empty>>),
+    Metric {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        metric: Box<MetricRow<'a>>,
+    },
+    Error {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        #[serde(flatten)]
+        error: Box<ErrorRow<'a>>,
+    },
+    Summary {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        #[serde(flatten)]
+        summary: Summary,
+    },
+}
+
+#[derive(Serialize)]
+pub struct Empty {}
+
+#[derive(Serialize)]
+pub struct Target<'a> {
+    sources: &'a [String],
+}
+
+#[derive(Serialize)]
+pub struct Quality {
+    format: Option<&'static str>,
+    /// Whose rules decide what is an error.
+    parser: &'static str,
+    prometheus_version: &'static str,
+    samples: u64,
+    duplicates: u64,
+    timestamped: u64,
+    errors: u64,
+    warnings: u64,
+    /// The figures are counted, not estimated.
+    exact: bool,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(flatten)]
+    summary: Summary,
+    metrics: Vec<MetricRow<'a>>,
+    errors: Vec<ErrorRow<'a>>,
+}
+
+#[derive(Serialize)]
+pub struct Summary {
+    total_series: u64,
+    total_metrics: u64,
+    body_bytes: u64,
+}
+
+#[derive(Serialize)]
+pub struct MetricRow<'a> {
+    name: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    help: Option<&'a str>,
+    unit: Option<&'a str>,
+    series: u64,
+    share: f64,
+    children: u64,
+    body_bytes: u64,
+    series_by_role: BTreeMap<&'static str, u64>,
+    labels: Vec<LabelRow<'a>>,
+    pairs: Vec<PairRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct LabelRow<'a> {
+    name: &'a str,
+    values: u64,
+    series_without: u64,
+    absent: u64,
+    constant: bool,
+    determined_by: Vec<&'a str>,
+    equal_to: Vec<&'a str>,
+    top: Vec<Top<'a>>,
+}
+
+#[derive(Serialize)]
+struct Top<'a> {
+    value: &'a str,
+    series: u64,
+}
+
+#[derive(Serialize)]
+struct PairRow<'a> {
+    labels: [&'a str; 2],
+    series_without: u64,
+}
+
+#[derive(Serialize)]
+pub struct ErrorRow<'a> {
+    line: u64,
+    column: u64,
+    offset: u64,
+    severity: &'static str,
+    message: &'a str,
+    excerpt: &'a str,
+}
+
+impl Summary {
+    fn new(profile: &Profile) -> Self {
+        Summary {
+            total_series: profile.scrape.series(),
+            total_metrics: profile.metrics.len() as u64,
+            body_bytes: profile.scrape.quality.bytes,
+        }
+    }
+}
+
+fn envelope<B: Serialize>(profile: &Profile, body: B) -> Envelope<Target<'_>, Quality, B> {
+    let quality = &profile.scrape.quality;
+    let quality = Quality {
+        format: quality.format.map(format_name),
+        parser: "prometheus",
+        prometheus_version: PROMETHEUS,
+        samples: quality.samples,
+        duplicates: quality.duplicates,
+        timestamped: quality.timestamped,
+        errors: quality.errors,
+        warnings: quality.warnings,
+        exact: true,
+    };
+    Envelope::new("cardinality", profile.captured_at, Target { sources: &profile.sources }, quality, body)
+}
+
+fn metrics(profile: &Profile) -> impl Iterator<Item = MetricRow<'_>> {
+    profile.metrics.iter().map(|metric| row(&profile.scrape, metric))
+}
+
+fn row<'a>(scrape: &'a Scrape, metric: &'a Metric) -> MetricRow<'a> {
+    let family = &scrape.families[metric.family];
+    let mut series_by_role = BTreeMap::new();
+    for (role, series) in &metric.roles {
+        *series_by_role.entry(role_name(*role)).or_insert(0) += series;
+    }
+    let labels = &metric.without.labels;
+    let bounds = metric.without.bounds.iter().map(|bound| LabelRow {
+        name: bound.name,
+        values: bound.values,
+        series_without: bound.series_without,
+        absent: 0,
+        constant: false,
+        determined_by: Vec::new(),
+        equal_to: Vec::new(),
+        top: Vec::new(),
+    });
+    MetricRow {
+        name: scrape.text(family.name),
+        kind: family.kind.as_str(),
+        help: family.help.map(|help| scrape.text(help)),
+        unit: family.unit.map(|unit| scrape.text(unit)),
+        series: metric.series,
+        share: metric.share,
+        children: metric.children,
+        body_bytes: metric.bytes,
+        series_by_role,
+        labels: labels.iter().map(|label| label_row(scrape, labels, label)).chain(bounds).collect(),
+        pairs: metric.without.pairs.iter().map(|pair| pair_row(scrape, labels, pair)).collect(),
+    }
+}
+
+fn label_row<'a>(scrape: &'a Scrape, labels: &'a [Label], label: &'a Label) -> LabelRow<'a> {
+    let names = |indices: &[usize]| indices.iter().map(|index| scrape.text(labels[*index].name)).collect();
+    LabelRow {
+        name: scrape.text(label.name),
+        values: label.values,
+        series_without: label.series_without,
+        absent: label.absent,
+        constant: label.constant,
+        determined_by: names(&label.determined_by),
+        equal_to: names(&label.mirrored),
+        top: label.top.iter().map(|top| Top { value: scrape.text(top.value), series: top.series }).collect(),
+    }
+}
+
+fn pair_row<'a>(scrape: &'a Scrape, labels: &'a [Label], pair: &Pair) -> PairRow<'a> {
+    PairRow { labels: pair.labels.map(|label| scrape.text(labels[label].name)), series_without: pair.series_without }
+}
+
+fn problems(scrape: &Scrape) -> impl Iterator<Item = ErrorRow<'_>> {
+    scrape.quality.problems.iter().map(|problem: &Problem| ErrorRow {
+        line: problem.line,
+        column: problem.column,
+        offset: problem.offset,
+        severity: match problem.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        message: &problem.message,
+        excerpt: &problem.excerpt,
+    })
+}

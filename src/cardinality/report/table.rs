@@ -1,0 +1,171 @@
+//! `--format table`: for people.
+
+use std::io::Write;
+
+use super::View;
+use super::wording::{dependency, format_name, percent, thousands};
+use crate::cardinality::analyze::metrics::Metric;
+use crate::cardinality::model::Scrape;
+use crate::cardinality::profile::Profile;
+use crate::error::{Error, Result};
+use crate::output::{self, Align, Output, Paint, Table};
+
+pub fn write(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
+    metrics(profile, view, out)?;
+    for metric in profile.metrics.iter().take(view.detailed) {
+        labels(&profile.scrape, metric, out)?;
+    }
+    problems(&profile.scrape, out)?;
+    totals(profile, out)
+}
+
+fn metrics(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
+    let mut table = Table::new(&[
+        ("METRIC", Align::Shrink),
+        ("TYPE", Align::Left),
+        ("SERIES", Align::Right),
+        ("SHARE", Align::Right),
+        ("CHILDREN", Align::Right),
+        ("BODY", Align::Right),
+        ("EXPLODES BY", Align::Left),
+    ]);
+    for metric in profile.metrics.iter().take(view.limit) {
+        let family = &profile.scrape.families[metric.family];
+        table.row([
+            profile.scrape.text(family.name).to_owned(),
+            family.kind.as_str().to_owned(),
+            thousands(metric.series),
+            percent(metric.share),
+            thousands(metric.children),
+            output::bytes(metric.bytes),
+            explodes_by(&profile.scrape, metric),
+        ]);
+    }
+    if !table.is_empty() {
+        table.write(out)?;
+    }
+    let rest = &profile.metrics[profile.metrics.len().min(view.limit)..];
+    if !rest.is_empty() {
+        let series: u64 = rest.iter().map(|metric| metric.series).sum();
+        dim(out, &format!("... and {} of {} series", output::count(rest.len() as u64, "more metric"), thousands(series)))?;
+    }
+    Ok(())
+}
+
+/// The label that costs most: its name, its values, and what is left without it.
+fn explodes_by(scrape: &Scrape, metric: &Metric) -> String {
+    let worst = metric.without.labels.iter().min_by_key(|label| label.series_without);
+    match worst {
+        Some(label) if label.series_without < metric.series => {
+            format!("{} ({} values)", scrape.text(label.name), thousands(label.values))
+        }
+        _ => String::new(),
+    }
+}
+
+fn labels(scrape: &Scrape, metric: &Metric, out: &mut Output) -> Result<()> {
+    let (family, without) = (&scrape.families[metric.family], &metric.without);
+    if without.labels.is_empty() && without.bounds.is_empty() {
+        return Ok(());
+    }
+    blank(out)?;
+    let head = out.style().paint(Paint::Heading, &output::escape(scrape.text(family.name)));
+    line(out, &format!("{head}  {} series, {} children", thousands(metric.series), thousands(metric.children)))?;
+    let mut table = Table::new(&[
+        ("  LABEL", Align::Left),
+        ("VALUES", Align::Right),
+        ("SERIES WITHOUT IT", Align::Right),
+        ("", Align::Left),
+        ("TOP VALUES (SERIES)", Align::Shrink),
+    ]);
+    let mut labels: Vec<_> = without.labels.iter().collect();
+    labels.sort_by_key(|label| (label.series_without, std::cmp::Reverse(label.values)));
+    for label in labels {
+        let top: Vec<String> =
+            label.top.iter().map(|value| format!("{} ({})", scrape.text(value.value), thousands(value.series))).collect();
+        table.row([
+            format!("  {}", scrape.text(label.name)),
+            thousands(label.values),
+            thousands(label.series_without),
+            dependency(scrape, &without.labels, label).unwrap_or_default(),
+            top.join(", "),
+        ]);
+    }
+    for bound in &without.bounds {
+        let why = format!("breaks the {}", family.kind.as_str());
+        table.row([format!("  {}", bound.name), thousands(bound.values), thousands(bound.series_without), why, String::new()]);
+    }
+    table.write(out)?;
+    pairs(scrape, metric, out)
+}
+
+/// Pairs that say more than their labels alone.
+fn pairs(scrape: &Scrape, metric: &Metric, out: &mut Output) -> Result<()> {
+    const SHOWN: usize = 3;
+    let labels = &metric.without.labels;
+    let best_alone = |pair: [usize; 2]| pair.map(|label| labels[label].series_without).into_iter().min().unwrap_or(metric.series);
+    let mut pairs: Vec<_> = metric.without.pairs.iter().filter(|pair| pair.series_without < best_alone(pair.labels)).collect();
+    pairs.sort_by_key(|pair| pair.series_without);
+    for pair in pairs.into_iter().take(SHOWN) {
+        let names = pair.labels.map(|label| output::escape(scrape.text(labels[label].name)).into_owned());
+        line(out, &format!("  {} series without {} and {}", thousands(pair.series_without), names[0], names[1]))?;
+    }
+    Ok(())
+}
+
+fn problems(scrape: &Scrape, out: &mut Output) -> Result<()> {
+    const SHOWN: usize = 10;
+    let quality = &scrape.quality;
+    if quality.problems.is_empty() {
+        return Ok(());
+    }
+    blank(out)?;
+    for problem in quality.problems.iter().take(SHOWN) {
+        line(out, &output::escape(&problem.to_string()))?;
+        if !problem.excerpt.is_empty() {
+            // Escapes take more room than what they stand for.
+            let before: String = problem.excerpt.chars().take(problem.caret).collect();
+            line(out, &format!("    {}", output::escape(&problem.excerpt)))?;
+            line(out, &format!("    {}{}", " ".repeat(output::escape(&before).chars().count()), out.style().paint(Paint::Bad, "^")))?;
+        }
+    }
+    let more = (quality.errors + quality.warnings).saturating_sub(SHOWN as u64);
+    if more > 0 {
+        dim(out, &format!("... and {}", output::count(more, "more problem")))?;
+    }
+    Ok(())
+}
+
+fn totals(profile: &Profile, out: &mut Output) -> Result<()> {
+    let quality = &profile.scrape.quality;
+    let format = quality.format.map_or("no format", format_name);
+    let mut parts = vec![
+        format!("{} series", thousands(profile.scrape.series())),
+        output::count(profile.metrics.len() as u64, "metric"),
+        format!("{} of {format}", output::bytes(quality.bytes)),
+    ];
+    if quality.duplicates > 0 {
+        parts.push(output::count(quality.duplicates, "duplicate sample"));
+    }
+    parts.push(output::count(quality.errors, "error"));
+    if quality.warnings > 0 {
+        parts.push(output::count(quality.warnings, "warning"));
+    }
+    if !profile.metrics.is_empty() {
+        blank(out)?;
+    }
+    dim(out, &parts.join(", "))
+}
+
+fn line(out: &mut Output, text: &str) -> Result<()> {
+    writeln!(out, "{text}").map_err(Error::write)
+}
+
+fn blank(out: &mut Output) -> Result<()> {
+    line(out, "")
+}
+
+fn dim(out: &mut Output, text: &str) -> Result<()> {
+    let text = out.style().paint(Paint::Dim, text);
+    line(out, &text)
+}

@@ -1,0 +1,75 @@
+//! Words that the formats share.
+
+use crate::cardinality::analyze::without::Label;
+use crate::cardinality::model::{Role, Scrape};
+use crate::formats::exposition::Format;
+
+pub fn format_name(format: Format) -> &'static str {
+    match format {
+        Format::Text => "text",
+        Format::OpenMetrics1 => "openmetrics-1.0",
+        Format::OpenMetrics2 => "openmetrics-2.0",
+        Format::Protobuf => "protobuf",
+    }
+}
+
+/// Of a series in a histogram, a summary or a counter; empty for those with the name of the family.
+pub fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Plain => "plain",
+        Role::Total => "total",
+        Role::Bucket => "bucket",
+        Role::Quantile => "quantile",
+        Role::Sum | Role::GaugeSum => "sum",
+        Role::Count | Role::GaugeCount => "count",
+        Role::Created => "created",
+        Role::Info => "info",
+        Role::Native => "native",
+    }
+}
+
+/// `1234567` as `1,234,567`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+pub fn percent(share: f64) -> String {
+    match share * 100.0 {
+        all if all >= 99.95 => "100 %".to_owned(),
+        tiny if tiny > 0.0 && tiny < 0.05 => "< 0.1 %".to_owned(),
+        share => format!("{share:.1} %"),
+    }
+}
+
+/// What leaving a label out would do, where that is not a plain number.
+pub fn dependency(scrape: &Scrape, labels: &[Label], label: &Label) -> Option<String> {
+    let name = |index: &usize| scrape.text(labels[*index].name);
+    match (label.constant, label.mirrored.first(), label.determined_by.first()) {
+        (true, ..) => Some("the same everywhere".to_owned()),
+        (_, Some(other), _) => Some(format!("equal to {}", name(other))),
+        (_, _, Some(other)) => Some(format!("follows from {}", name(other))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        assert_eq!(["0", "999", "1,000", "12,345,678"], [0, 999, 1000, 12_345_678].map(thousands).each_ref().map(String::as_str));
+        assert_eq!(percent(1.0), "100 %");
+        assert_eq!(percent(0.0001), "< 0.1 %");
+        assert_eq!(percent(0.0), "0.0 %");
+        assert_eq!(percent(0.1234), "12.3 %");
+    }
+}

@@ -1,0 +1,90 @@
+//! `goscope cardinality`: its command line.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use clap::{Args, ValueEnum};
+
+use super::Context;
+use crate::cardinality::profile::{Options, Profile};
+use crate::cardinality::{self, View};
+use crate::error::{Error, Result};
+use crate::formats::exposition::Rules;
+use crate::output::count;
+
+const EXAMPLES: &str = "\
+Examples:
+  goscope cardinality http://localhost:9090/metrics
+  curl -s localhost:9090/metrics | goscope cardinality -
+  goscope cardinality scrape.prom --format json | jq '.metrics[0]'";
+
+/// Profile what explodes a /metrics endpoint
+///
+/// How many series it has, which metric and which label makes them, and what would be left without that label.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct CardinalityArgs {
+    /// A file with what an endpoint served
+    #[arg(value_name = "SOURCE")]
+    source: PathBuf,
+    /// How to print
+    #[arg(long, value_enum, default_value = "table", env = "GOSCOPE_FORMAT", hide_env_values = true)]
+    format: Format,
+    /// Whose rules decide what is an error
+    #[arg(long, value_enum, default_value = "prometheus")]
+    parser: Parser,
+    /// Exit with 0 although the body has errors
+    #[arg(long)]
+    lenient: bool,
+    /// Show at most N metrics
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    /// Show the labels of the N biggest metrics
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    detail: usize,
+    /// Show at most N values of each label
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    top: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    /// One document
+    Json,
+    /// One object a line
+    Jsonl,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Parser {
+    /// What the Prometheus server takes and refuses
+    Prometheus,
+    /// What the specification of OpenMetrics demands
+    Strict,
+}
+
+pub fn run(args: &CardinalityArgs, context: &Context) -> Result<()> {
+    let mut out = context.open()?;
+    let rules = match args.parser {
+        Parser::Prometheus => Rules::Prometheus,
+        Parser::Strict => Rules::Strict,
+    };
+    let scrape = cardinality::read(&args.source, rules)?;
+    let sources = vec![args.source.display().to_string()];
+    let profile = Profile::new(scrape, sources, SystemTime::now(), Options { top: args.top });
+    let format = match args.format {
+        Format::Table => cardinality::Format::Table,
+        Format::Json => cardinality::Format::Json,
+        Format::Jsonl => cardinality::Format::Jsonl,
+    };
+    cardinality::write(&profile, format, View { limit: args.limit, detailed: args.detail }, &mut out)?;
+    out.finish()?;
+    match profile.scrape.quality.errors {
+        0 => Ok(()),
+        _ if args.lenient => Ok(()),
+        errors => Err(Error::io(format!("the body has {}; what could be read is profiled", count(errors, "error")))
+            .hint("--lenient takes that for a success")),
+    }
+}
