@@ -6,4 +6,5 @@ pub mod gate;
 pub mod lint;
 pub mod metrics;
 pub mod outlook;
+pub mod shapes;
 pub mod without;

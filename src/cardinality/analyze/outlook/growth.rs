@@ -60,7 +60,7 @@ impl Trend {
     }
 
     /// Series that the first scrape did not have.
-    pub fn new(&self) -> u64 {
+    pub fn appeared(&self) -> u64 {
         self.ends().map_or(0, |(first, last)| last.distinct - first.series)
     }
 
@@ -71,7 +71,7 @@ impl Trend {
 
     /// `None` where no time passed.
     pub fn new_per_second(&self) -> Option<f64> {
-        (self.seconds() > 0.0).then(|| self.new() as f64 / self.seconds())
+        (self.seconds() > 0.0).then(|| self.appeared() as f64 / self.seconds())
     }
 
     /// How much more series there are per second, by least squares; `None` where they do not grow: fewer at the end than at the start, or a

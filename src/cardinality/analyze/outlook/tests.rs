@@ -195,10 +195,10 @@ fn churn_is_told_from_growth() {
     let found = grown(&[window(0), window(5), window(10)]);
     let (name, trend) = &found.families[0];
     assert_eq!(name, "a_total");
-    assert_eq!((trend.new(), trend.gone()), (10, 10));
+    assert_eq!((trend.appeared(), trend.gone()), (10, 10));
     assert_eq!(trend.growth_per_second(), None);
     assert_eq!(trend.until(1000), None);
-    assert_eq!((found.families[1].1.new(), found.families[1].1.gone()), (0, 0));
+    assert_eq!((found.families[1].1.appeared(), found.families[1].1.gone()), (0, 0));
     assert_eq!(found.total.points.iter().map(|point| (point.series, point.distinct)).collect::<Vec<_>>(), [(12, 12), (12, 17), (12, 22)]);
 }
 
