@@ -7,7 +7,6 @@ use goscope::goroutines::analyze::diff::diff;
 use goscope::goroutines::analyze::{Filter, GroupBy, Query, view};
 use goscope::goroutines::record::{Record, RecordLayout};
 use goscope::goroutines::{labels, report, saved, threads};
-use goscope::info::sockets;
 use goscope::output::Style;
 use goscope::sys::memfd;
 use goscope::target::binary::Binary;
@@ -21,7 +20,7 @@ use goscope::target::native::Registers;
 use goscope::target::native::cfi::Cfi;
 use goscope::target::native::depth::{At, depth};
 use goscope::target::pclntab::Pclntab;
-use goscope::target::process::{Stat, Status, container_hint, maps};
+use goscope::target::process::{Stat, Status, container_hint, maps, sockets};
 use goscope::target::symbols::GoSymbols;
 use goscope::target::unwind::{Saved, StackBytes, Start, Unwinder};
 

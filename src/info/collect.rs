@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use super::model::{Info, Live, Runtime, Symbols};
-use super::{analyze, goroutines, host, probe, runtime, sockets};
+use super::model::{Info, Listener, Live, Runtime, Symbols};
+use super::{analyze, goroutines, host, probe, runtime};
 use crate::error::{Error, Result};
 use crate::sys::{memory, users};
 use crate::target::binary::Binary;
 use crate::target::elf::Elf;
-use crate::target::process::{Process, own_namespace};
+use crate::target::process::{Process, own_namespace, sockets};
 use crate::target::runtime::GoProcess;
 use crate::target::{layout, moduledata};
 
@@ -63,7 +63,8 @@ pub fn process(process: &Process, probe_http: bool) -> Result<Info> {
     };
     let status = process.status()?;
     let (exe, exe_deleted) = executable_path(process);
-    let mut listening = sockets::listening(process);
+    let listener = |socket: &sockets::Socket| Listener { protocol: socket.protocol(), address: socket.to_string(), http: Vec::new() };
+    let mut listening = sockets::listening(process).map(|all| all.iter().map(listener).collect::<Vec<_>>()).map_err(|error| error.to_string());
     if let Ok(listeners) = &mut listening
         && probe_http
     {

@@ -8,7 +8,6 @@ pub mod model;
 mod probe;
 mod report;
 pub mod runtime;
-pub mod sockets;
 
 pub use collect::{file, process};
 pub use report::write;

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::model::{Answer, Listener};
 use crate::sys::ns;
-use crate::target::process::{Process, own_namespace};
+use crate::target::process::{Process, sockets};
 
 pub const PATHS: [&str; 2] = ["/debug/pprof/", "/metrics"];
 /// For one request, from connecting to the last byte.
@@ -16,10 +16,7 @@ const MOST_BYTES: usize = 4096;
 
 /// Adds the answers; a request that fails says why.
 pub fn probe(process: &Process, listeners: &mut [Listener]) {
-    let namespace = match process.namespace("net") == own_namespace("net") {
-        true => Ok(None),
-        false => process.open_file("ns/net").map(Some),
-    };
+    let namespace = sockets::other_network(process);
     // setns moves one thread for good, so it gets one of its own.
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -27,7 +24,7 @@ pub fn probe(process: &Process, listeners: &mut [Listener]) {
             let entered = entered.map_err(|error| format!("cannot enter its network namespace: {error}"));
             for listener in listeners.iter_mut().filter(|listener| listener.protocol != "unix") {
                 let Ok(address) = listener.address.parse::<SocketAddr>() else { continue };
-                listener.http = PATHS.iter().map(|path| ask(reachable(address), path, &entered)).collect();
+                listener.http = PATHS.iter().map(|path| ask(sockets::reachable(address), path, &entered)).collect();
             }
         });
     });
@@ -75,16 +72,6 @@ fn get(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
     }
     answer.truncate(filled);
     Ok(answer)
-}
-
-/// A socket bound to all addresses is reached through the loopback one.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 /// `HTTP/1.1 200 OK`

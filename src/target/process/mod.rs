@@ -3,6 +3,7 @@
 mod access;
 mod cgroup;
 pub mod maps;
+pub mod sockets;
 mod status;
 
 use std::fs::{self, File};

@@ -1,35 +1,84 @@
-//! Listening sockets of a process, in its own network namespace.
+//! Listening sockets of a process, in its own network namespace, and the way there.
 
-use std::fs;
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rustc_hash::FxHashSet;
 
-use super::model::Listener;
-use crate::target::process::Process;
+use super::{Process, own_namespace};
+use crate::error::{Error, Kind, Result};
 
-/// Or why they cannot be told.
-pub fn listening(process: &Process) -> Result<Vec<Listener>, String> {
-    // /proc/PID/net shows the process's namespace, not goscope's.
-    let table = |name: &str| process.read(&format!("net/{name}")).map(|text| String::from_utf8_lossy(&text).into_owned());
-    let tcp = table("tcp").map_err(|error| format!("cannot read its socket tables: {error}"))?;
-    let mut candidates: Vec<(u64, Listener)> = Vec::new();
-    for (protocol, text) in [("tcp", tcp), ("tcp6", table("tcp6").unwrap_or_default())] {
-        for (inode, address) in text.lines().filter_map(listening_tcp) {
-            candidates.push((inode, Listener { protocol, address: address.to_string(), http: Vec::new() }));
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Socket {
+    Tcp(SocketAddr),
+    /// By the path or the abstract name (`@…`) that it is bound to.
+    Unix(String),
+}
+
+impl Socket {
+    /// As the kernel names the table that it stands in.
+    pub fn protocol(&self) -> &'static str {
+        match self {
+            Socket::Tcp(SocketAddr::V4(_)) => "tcp",
+            Socket::Tcp(SocketAddr::V6(_)) => "tcp6",
+            Socket::Unix(_) => "unix",
         }
     }
-    for (inode, path) in table("unix").unwrap_or_default().lines().filter_map(listening_unix) {
-        candidates.push((inode, Listener { protocol: "unix", address: path, http: Vec::new() }));
+}
+
+impl fmt::Display for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Socket::Tcp(address) => address.fmt(f),
+            Socket::Unix(path) => f.write_str(path),
+        }
     }
+}
+
+/// Errors: Permission when its sockets or open files may not be looked at, else Io.
+pub fn listening(process: &Process) -> Result<Vec<Socket>> {
+    // /proc/PID/net shows the process's namespace, not goscope's.
+    let table = |name: &str| process.read(&format!("net/{name}")).map(|text| String::from_utf8_lossy(&text).into_owned());
+    let tcp = table("tcp").map_err(|error| cannot("cannot read its socket tables", error))?;
+    let mut candidates: Vec<(u64, Socket)> = Vec::new();
+    for text in [tcp, table("tcp6").unwrap_or_default()] {
+        candidates.extend(text.lines().filter_map(listening_tcp).map(|(inode, address)| (inode, Socket::Tcp(address))));
+    }
+    let unix = table("unix").unwrap_or_default();
+    candidates.extend(unix.lines().filter_map(listening_unix).map(|(inode, path)| (inode, Socket::Unix(path))));
     if candidates.is_empty() {
         return Ok(Vec::new());
     }
-    let own = socket_inodes(process).map_err(|error| format!("cannot read its open files: {error}"))?;
-    Ok(candidates.into_iter().filter(|(inode, _)| own.contains(inode)).map(|(_, listener)| listener).collect())
+    let own = socket_inodes(process).map_err(|error| cannot("cannot read its open files", error))?;
+    Ok(candidates.into_iter().filter(|(inode, _)| own.contains(inode)).map(|(_, socket)| socket).collect())
 }
 
-fn socket_inodes(process: &Process) -> std::io::Result<FxHashSet<u64>> {
+fn cannot(what: &str, error: io::Error) -> Error {
+    let kind = if error.kind() == io::ErrorKind::PermissionDenied { Kind::Permission } else { Kind::Io };
+    Error::new(kind, what).because(error)
+}
+
+/// The process's network namespace, where it is not goscope's, for [`crate::sys::ns::enter_network`].
+pub fn other_network(process: &Process) -> io::Result<Option<File>> {
+    match process.namespace("net") == own_namespace("net") {
+        true => Ok(None),
+        false => process.open_file("ns/net").map(Some),
+    }
+}
+
+/// A socket bound to all addresses is reached through the loopback one.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn socket_inodes(process: &Process) -> io::Result<FxHashSet<u64>> {
     let inode = |target: &str| target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
     let links = fs::read_dir(process.path("fd"))?.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
     Ok(links.filter_map(|link| inode(link.to_str()?)).collect())
@@ -86,7 +135,7 @@ mod tests {
         let unix = UnixListener::bind(&path).unwrap();
         let process = Process::open(std::process::id()).unwrap();
         let found = listening(&process).unwrap();
-        let has = |protocol: &str, address: &str| found.iter().any(|l| l.protocol == protocol && l.address == address);
+        let has = |protocol: &str, address: &str| found.iter().any(|s| s.protocol() == protocol && s.to_string() == address);
         assert!(has("tcp", &v4.local_addr().unwrap().to_string()), "{found:?}");
         if let Ok(v6) = v6 {
             assert!(has("tcp6", &v6.local_addr().unwrap().to_string()), "{found:?}");
@@ -95,7 +144,7 @@ mod tests {
         let gone = v4.local_addr().unwrap().to_string();
         drop((v4, unix));
         let found = listening(&process).unwrap();
-        assert!(!found.iter().any(|l| l.address == gone), "{found:?}");
+        assert!(!found.iter().any(|s| s.to_string() == gone), "{found:?}");
     }
 
     #[test]
