@@ -9,6 +9,7 @@ pub mod model;
 pub mod profile;
 pub mod relabel;
 mod report;
+pub mod source;
 pub mod store;
 
 pub use collect::read;
