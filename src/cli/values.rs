@@ -19,6 +19,23 @@ pub fn period(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Bytes: `512`, `64KiB`, `1.5GiB`; `k`, `M` and `GB` mean the same powers of 1024.
+pub fn size(text: &str) -> Result<u64, String> {
+    let bad = || "write `512MiB`, `1GiB` or a number of bytes".to_owned();
+    let (number, unit) = text.split_at(text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len()));
+    let unit = unit.trim_start().to_ascii_lowercase();
+    let power = match unit.strip_suffix("ib").or(unit.strip_suffix('b')).unwrap_or(&unit) {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        _ => return Err(bad()),
+    };
+    let bytes = number.parse::<f64>().map_err(|_| bad())? * 1024f64.powi(power);
+    if bytes < 1.0 || bytes > u64::MAX as f64 { Err(bad()) } else { Ok(bytes as u64) }
+}
+
 /// `key=value`, the key not empty.
 pub fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -58,6 +75,18 @@ mod tests {
             assert!(duration(text).is_err(), "{text}");
         }
         assert!(period("0").is_err() && period("0s").is_err());
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in
+            [("1", 1), ("512", 512), ("64KiB", 65_536), ("1.5 MiB", 1_572_864), ("2g", 2 << 30), ("1GB", 1 << 30), ("9b", 9)]
+        {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "0", "GiB", "-1", "1.2.3", "1 apple", "1e3", "99999999999TiB", "ib"] {
+            assert!(size(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -64,7 +64,8 @@ pub fn process(process: &Process, probe_http: bool) -> Result<Info> {
     let status = process.status()?;
     let (exe, exe_deleted) = executable_path(process);
     let listener = |socket: &sockets::Socket| Listener { protocol: socket.protocol(), address: socket.to_string(), http: Vec::new() };
-    let mut listening = sockets::listening(process).map(|all| all.iter().map(listener).collect::<Vec<_>>()).map_err(|error| error.to_string());
+    let mut listening =
+        sockets::listening(process).map(|all| all.iter().map(listener).collect::<Vec<_>>()).map_err(|error| error.to_string());
     if let Ok(listeners) = &mut listening
         && probe_http
     {

@@ -66,7 +66,9 @@ impl Source {
         let path = Path::new(word);
         let host_and_port = word.split('/').next().and_then(|host| host.rsplit_once(':'));
         if host_and_port.is_some_and(|(_, port)| port.parse::<u16>().is_ok()) && !path.exists() {
-            return Err(Error::usage(format!("'{word}' is no file, and no URL without http://")).hint(format!("goscope cardinality http://{word}")));
+            return Err(
+                Error::usage(format!("'{word}' is no file, and no URL without http://")).hint(format!("goscope cardinality http://{word}"))
+            );
         }
         match word.contains('/') || path.exists() {
             true => Ok(Source::File(path.to_owned())),
