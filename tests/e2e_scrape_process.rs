@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "support/service.rs"]
+#[allow(dead_code)]
 mod service;
 
 use std::path::PathBuf;

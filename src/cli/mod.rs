@@ -2,6 +2,7 @@
 
 mod cardinality;
 mod cardinality_source;
+pub mod cardinality_source;
 mod generate;
 mod global;
 mod goroutines;

@@ -237,8 +237,9 @@ pub fn start<T: Send + 'static>(
         };
         let waits = opening.send(Opening::Opened(opened)).is_ok();
         if let Some(mut decoded) = decoded.filter(|_| waits) {
-            let html = decoded.begin().is_ok_and(media::is_html);
-            let end = if html { Err(web_page()) } else { decoded.send(limit, &events, &returned) };
+            // An error is told once: a decoder takes what follows it for the end.
+            let html = decoded.begin().map(media::is_html);
+            let end = html.and_then(|html| if html { Err(web_page()) } else { decoded.send(limit, &events, &returned) });
             let _ = events.send(Event::End(end)); // nobody may want the rest
         }
     };
