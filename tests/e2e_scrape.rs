@@ -190,7 +190,7 @@ fn a_password_in_a_url_is_sent_and_never_shown() {
     let server = Server::with("200 OK", TEXT, BODY);
     let url = format!("http://me:s3cr3t@{}/metrics", server.address);
     let fetched = scrape(&url, default()).ok().unwrap().0;
-    assert_eq!(fetched.url, Some(format!("http://***@{}/metrics", server.address)));
+    assert_eq!(fetched.url, Some(server.url()));
     assert_eq!(fetched.instance, server.address.to_string());
     // base64 of me:s3cr3t
     assert!(server.requests.recv().unwrap().to_ascii_lowercase().contains("authorization: basic bwu6czncm3q="));
@@ -257,7 +257,7 @@ fn bodies_that_are_cut_off_hand_over_what_was_whole() {
     let half = whole[..whole.len() / 2].to_vec();
     let gzipped = Server::with("200 OK", &format!("{TEXT}Content-Encoding: gzip\r\n"), half);
     let short = Server::start(|_, stream| write!(stream, "HTTP/1.1 200 OK\r\n{TEXT}Content-Length: 1000\r\n\r\n{BODY}"));
-    let chunked = Server::start(|_, stream| write!(stream, "HTTP/1.1 200 OK\r\n{TEXT}Transfer-Encoding: chunked\r\n\r\n4\r\nup 1"));
+    let chunked = Server::start(|_, stream| write!(stream, "HTTP/1.1 200 OK\r\n{TEXT}Transfer-Encoding: chunked\r\n\r\n4\r\n# TY"));
     for (server, told) in [(gzipped, "gzip data is cut off"), (short, "the connection broke"), (chunked, "the connection broke")] {
         let source = Source::parse(&server.url(), &default()).unwrap();
         let mut fetched = Scraper::new(source, default(), |_| unreachable!()).unwrap().scrape(&mut |_| ()).ok().unwrap();

@@ -138,6 +138,8 @@ pub struct Link {
 
 /// Bytes as they come, on the thread that decodes them.
 pub struct Raw {
+    /// What errors are about: the URL or file.
+    pub name: String,
     pub reader: Box<dyn BufRead>,
     pub link: Rc<Link>,
     /// When the request began.
@@ -146,6 +148,7 @@ pub struct Raw {
 
 /// As [`Raw`], decompressed.
 pub struct Decoded {
+    name: String,
     reader: BufReader<Box<dyn Read>>,
     link: Rc<Link>,
     encoding: Encoding,
@@ -161,7 +164,7 @@ impl Decoded {
             Encoding::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
             Encoding::Zstd => Box::new(Frames { decoder: FrameDecoder::new(), inside: false, input }),
         };
-        Decoded { reader: BufReader::with_capacity(BEGIN, reader), link: raw.link, encoding, traffic }
+        Decoded { name: raw.name, reader: BufReader::with_capacity(BEGIN, reader), link: raw.link, encoding, traffic }
     }
 
     /// The beginning of the body, which stays to be read.
@@ -182,11 +185,12 @@ impl Decoded {
             return failure;
         }
         let encoding = self.encoding.as_str();
-        match error.kind() {
+        let failed = match error.kind() {
             _ if self.encoding == Encoding::Identity => Error::io("cannot read the body").because(error),
             io::ErrorKind::UnexpectedEof => Error::io(format!("the {encoding} data is cut off: it ends in the middle")),
             _ => Error::io(format!("the body is no valid {encoding} data")).because(error),
-        }
+        };
+        failed.about(&self.name)
     }
 
     /// Hands over what is left of the body, up to `limit` bytes.
@@ -200,7 +204,7 @@ impl Decoded {
             total += block.len() as u64;
             let at_end = block.len() < BLOCK;
             if total >= limit {
-                return Err(Error::io(format!("the body has {} or more when decompressed", bytes(limit)))
+                return Err(Error::io(format!("{}: the body has {} or more when decompressed", self.name, bytes(limit)))
                     .hint("raise the limit with --body-limit if it may be that large"));
             }
             if !block.is_empty() && events.send(Event::Block(block)).is_err() {
@@ -239,7 +243,8 @@ pub fn start<T: Send + 'static>(
         if let Some(mut decoded) = decoded.filter(|_| waits) {
             // An error is told once: a decoder takes what follows it for the end.
             let html = decoded.begin().map(media::is_html);
-            let end = html.and_then(|html| if html { Err(web_page()) } else { decoded.send(limit, &events, &returned) });
+            let end =
+                html.and_then(|html| if html { Err(web_page().about(&decoded.name)) } else { decoded.send(limit, &events, &returned) });
             let _ = events.send(Event::End(end)); // nobody may want the rest
         }
     };
@@ -355,7 +360,8 @@ mod tests {
 
     fn read(sent: Vec<u8>, encoding: Encoding, limit: u64) -> (Vec<u8>, Result<()>) {
         let open = move |_: &dyn Fn(String)| {
-            let raw = Raw { reader: Box::new(io::Cursor::new(sent)), link: Rc::new(Link::default()), begin: Instant::now() };
+            let raw =
+                Raw { name: String::new(), reader: Box::new(io::Cursor::new(sent)), link: Rc::new(Link::default()), begin: Instant::now() };
             Ok(((), Decoded::new(raw, encoding)))
         };
         let ((), mut body) = start(limit, open, &mut |_| ()).unwrap();
@@ -425,7 +431,7 @@ mod tests {
     fn who_wants_no_more_is_not_waited_for() {
         let reader = Box::new(BufReader::new(io::repeat(b'x')));
         let open = |_: &dyn Fn(String)| {
-            let raw = Raw { reader, link: Rc::new(Link::default()), begin: Instant::now() };
+            let raw = Raw { name: String::new(), reader, link: Rc::new(Link::default()), begin: Instant::now() };
             Ok(((), Decoded::new(raw, Encoding::Identity)))
         };
         let ((), mut body) = start(u64::MAX, open, &mut |_| ()).unwrap();

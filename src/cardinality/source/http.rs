@@ -165,8 +165,8 @@ impl Answer {
             Error::io(format!("{}: the body has the encoding '{other}', which was not asked for", self.body.name))
                 .hint("--compression identity asks for none")
         })?;
-        let (link, begin) = (self.body.link.clone(), self.body.begin);
-        Ok((Raw { reader: Box::new(self.body), link, begin }, encoding))
+        let (name, link, begin) = (self.body.name.clone(), self.body.link.clone(), self.body.begin);
+        Ok((Raw { name, reader: Box::new(self.body), link, begin }, encoding))
     }
 }
 

@@ -292,7 +292,7 @@ fn stream(instance: String, limit: u64, open: impl FnOnce() -> Result<Box<dyn Re
         let begin = Instant::now();
         let mut reader = BufReader::with_capacity(256 << 10, open()?);
         let encoding = Encoding::of(io::BufRead::fill_buf(&mut reader).map_err(|error| cannot_read(&name, error))?);
-        Ok((encoding, Decoded::new(Raw { reader: Box::new(reader), link: Rc::new(Link::default()), begin }, encoding)))
+        Ok((encoding, Decoded::new(Raw { name, reader: Box::new(reader), link: Rc::new(Link::default()), begin }, encoding)))
     };
     let (encoding, body) = body::start(limit, open, &mut |_| ())?;
     Ok(Fetched { instance, url: None, content_type: None, encoding, format: None, refused: None, plain_file: None, body })
