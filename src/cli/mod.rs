@@ -1,7 +1,6 @@
 //! The command line: what can be typed, what it means, and one match from subcommand to feature.
 
 mod cardinality;
-mod cardinality_source;
 pub mod cardinality_source;
 mod generate;
 mod global;
