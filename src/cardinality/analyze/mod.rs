@@ -7,4 +7,5 @@ pub mod lint;
 pub mod metrics;
 pub mod outlook;
 pub mod shapes;
+pub mod simulate;
 pub mod without;

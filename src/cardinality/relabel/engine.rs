@@ -21,10 +21,10 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// `pairs` are ordered by name, without empty values.
+    /// `pairs` are ordered by name. Those with an empty value are left out.
     pub fn reset(&mut self, pairs: impl IntoIterator<Item = (Id, Id)>) {
         self.pairs.clear();
-        self.pairs.extend(pairs);
+        self.pairs.extend(pairs.into_iter().filter(|pair| pair.1 != Id::EMPTY));
         self.set = self.pairs.len();
     }
 
@@ -36,6 +36,11 @@ impl Labels {
     /// [`Id::EMPTY`] where there is no such label.
     pub fn get(&self, name: Id) -> Id {
         self.pairs.iter().find(|pair| pair.0 == name).map_or(Id::EMPTY, |pair| pair.1)
+    }
+
+    /// Whether both have the same labels, in whatever order.
+    pub fn same(&self, other: &Labels) -> bool {
+        self.pairs.len() == other.pairs.len() && self.pairs.iter().all(|(name, value)| other.get(*name) == *value)
     }
 
     /// Returns whether that changed something.

@@ -63,6 +63,12 @@ impl Regexp {
         self.compiled.captures(value.as_bytes()).map(|captures| Match { regexp: self, captures })
     }
 
+    /// The expression as it would be without anchors, to tell what it nearly matches.
+    pub fn unanchored(&self) -> Option<Regex> {
+        let translated = go_syntax::translate(&format!("(?s:{})", self.source)).ok()?;
+        Regex::new(&translated.pattern).ok()
+    }
+
     /// Each match of it replaced; all of `value`, unless the expression has got around the anchors.
     pub fn replace_all(&self, value: &str, template: &str) -> String {
         let mut out = String::new();
