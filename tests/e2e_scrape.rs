@@ -59,7 +59,7 @@ fn a_server_is_asked_as_prometheus_asks() {
     let (fetched, text) = scrape(&server.url(), default()).ok().unwrap();
     assert_eq!(text, BODY.as_bytes());
     assert_eq!((fetched.instance, fetched.url), (server.address.to_string(), Some(server.url())));
-    assert_eq!((fetched.format, fetched.refused, fetched.encoding), (Some(Format::Text), None, Encoding::Identity));
+    assert_eq!((fetched.format, fetched.refused, fetched.encoding), (Format::Text, None, Encoding::Identity));
     assert_eq!(fetched.body.received_bytes(), BODY.len() as u64);
     let request = server.requests.recv().unwrap();
     let header = |name: &str| {
@@ -142,9 +142,9 @@ fn compressed_and_chunked_bodies_come_out_whole() {
 #[test]
 fn what_the_content_type_says_is_handed_on() {
     for (header, format, refused) in [
-        ("Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n", Some(Format::OpenMetrics1), None),
-        ("Content-Type: application/json\r\n", None, Some("application/json")),
-        ("", None, Some("no Content-Type")),
+        ("Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n", Format::OpenMetrics1, None),
+        ("Content-Type: application/json\r\n", Format::Text, Some("application/json")),
+        ("", Format::Text, Some("no Content-Type")),
     ] {
         let server = Server::with("200 OK", header, BODY);
         let fetched = scrape(&server.url(), default()).ok().unwrap().0;
@@ -193,7 +193,7 @@ fn a_password_in_a_url_is_sent_and_never_shown() {
     assert_eq!(fetched.url, Some(server.url()));
     assert_eq!(fetched.instance, server.address.to_string());
     // base64 of me:s3cr3t
-    assert!(server.requests.recv().unwrap().to_ascii_lowercase().contains("authorization: basic bwu6czncm3q="));
+    assert!(server.requests.recv().unwrap().to_ascii_lowercase().contains("authorization: basic bwu6cznjcjn0"));
     let broken = Server::with("500 Internal Server Error", TEXT, "");
     for address in [broken.address.to_string(), "no-such-host.invalid".to_owned(), "127.0.0.1:1".to_owned(), "bad host".to_owned()] {
         let error = scrape(&format!("http://me:s3cr3t@{address}/metrics"), default()).err().unwrap();

@@ -1,39 +1,27 @@
 //! From a source to a [`Scrape`].
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
 use super::model::Scrape;
+use super::source::Fetched;
 use super::store::Store;
-use crate::error::{Error, Result};
-use crate::formats::exposition::{Format, Parser, Rules};
+use crate::error::Result;
+use crate::formats::exposition::{Parser, Rules};
 
-/// How much is read at once.
-const BLOCK: usize = 1 << 20;
-
-pub fn read(path: &Path, rules: Rules) -> Result<Scrape> {
-    let cannot = |error: std::io::Error| Error::io(format!("cannot read {}", path.display())).because(error);
-    let mut file = File::open(path).map_err(cannot)?;
-    let format = Format::Text;
-    let (mut parser, mut store) = (Parser::new(format, rules), Store::new());
-    let (mut buffer, mut filled, mut bytes) = (vec![0; BLOCK], 0, 0);
-    loop {
-        if filled == buffer.len() {
-            buffer.resize(2 * filled, 0);
-        }
-        let got = file.read(&mut buffer[filled..]).map_err(cannot)?;
-        bytes += got as u64;
-        filled += got;
-        let used = parser.parse(&buffer[..filled], got == 0, &mut |item| store.add(item));
-        buffer.copy_within(used..filled, 0);
-        filled -= used;
-        if got == 0 {
-            break;
-        }
+/// Parses a body while it comes.
+///
+/// Errors, Io: it does not come whole.
+pub fn read(fetched: &mut Fetched, rules: Rules) -> Result<Scrape> {
+    let (mut parser, mut store) = (Parser::new(fetched.format, rules), Store::new());
+    let (mut pending, mut bytes) = (Vec::new(), 0);
+    while let Some(block) = fetched.body.next_block()? {
+        bytes += block.len() as u64;
+        pending.extend_from_slice(&block);
+        fetched.body.recycle(block);
+        let used = parser.parse(&pending, false, &mut |item| store.add(item));
+        pending.drain(..used);
     }
+    parser.parse(&pending, true, &mut |item| store.add(item));
     let mut scrape = store.finish();
-    scrape.quality.format = Some(format);
+    scrape.quality.format = Some(fetched.format);
     scrape.quality.bytes = bytes;
     Ok(scrape)
 }

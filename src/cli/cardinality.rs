@@ -1,12 +1,14 @@
 //! `goscope cardinality`: its command line.
 
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
 
 use super::Context;
+use super::cardinality_source::SourceArgs;
+use super::target::{self, Wait};
 use crate::cardinality::profile::{Options, Profile};
+use crate::cardinality::source::{Scraper, Source};
 use crate::cardinality::{self, View};
 use crate::error::{Error, Result};
 use crate::formats::exposition::Rules;
@@ -15,6 +17,7 @@ use crate::output::count;
 const EXAMPLES: &str = "\
 Examples:
   goscope cardinality http://localhost:9090/metrics
+  goscope cardinality payments                           the port of that process that serves them
   curl -s localhost:9090/metrics | goscope cardinality -
   goscope cardinality scrape.prom --format json | jq '.metrics[0]'";
 
@@ -24,9 +27,11 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CardinalityArgs {
-    /// A file with what an endpoint served
+    /// URL, file, `-` for standard input, or process: its id, or its name where no file is called so
     #[arg(value_name = "SOURCE")]
-    source: PathBuf,
+    source: String,
+    #[command(flatten)]
+    wait: Wait,
     /// How to print
     #[arg(long, value_enum, default_value = "table", env = "GOSCOPE_FORMAT", hide_env_values = true)]
     format: Format,
@@ -45,6 +50,8 @@ pub struct CardinalityArgs {
     /// Show at most N values of each label
     #[arg(long, value_name = "N", default_value_t = 5)]
     top: usize,
+    #[command(flatten)]
+    reading: SourceArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -71,8 +78,15 @@ pub fn run(args: &CardinalityArgs, context: &Context) -> Result<()> {
         Parser::Prometheus => Rules::Prometheus,
         Parser::Strict => Rules::Strict,
     };
-    let scrape = cardinality::read(&args.source, rules)?;
-    let sources = vec![args.source.display().to_string()];
+    let options = args.reading.options()?;
+    let source = Source::parse(&args.source, &options)?;
+    let mut scraper = Scraper::new(source, options, |word| target::resolve(word, &args.wait, context.console))?;
+    let mut fetched = scraper.scrape(&mut |text| context.console.hint(text))?;
+    if let Some(why) = &fetched.refused {
+        context.console.warning(&format!("a Prometheus server refuses this scrape: {why}"));
+    }
+    let scrape = cardinality::read(&mut fetched, rules)?;
+    let sources = vec![fetched.url.unwrap_or(fetched.instance)];
     let profile = Profile::new(scrape, sources, SystemTime::now(), Options { top: args.top });
     let format = match args.format {
         Format::Table => cardinality::Format::Table,

@@ -1,7 +1,7 @@
 //! The command line: what can be typed, what it means, and one match from subcommand to feature.
 
 mod cardinality;
-pub mod cardinality_source;
+mod cardinality_source;
 mod generate;
 mod global;
 mod goroutines;

@@ -42,12 +42,12 @@ impl Server {
     }
 }
 
-/// Of a request without a body.
+/// Of a request without a body. A client that begins with TLS (record type 22) gets its answer at once.
 pub fn head(stream: &mut impl Read) -> String {
     let mut head = Vec::new();
     let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
+    while !head.ends_with(b"\r\n\r\n") && head != [22] && matches!(stream.read(&mut byte), Ok(1)) {
         head.push(byte[0]);
     }
-    String::from_utf8(head).unwrap()
+    String::from_utf8_lossy(&head).into_owned()
 }

@@ -20,7 +20,7 @@ pub const BLOCK: usize = 1 << 20;
 /// Blocks that wait for the parser.
 const AHEAD: usize = 4;
 /// Looked at to tell what the body is.
-const BEGIN: usize = 16 << 10;
+pub const BEGIN: usize = 16 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {

@@ -8,7 +8,7 @@ use reqwest::{StatusCode, Url};
 use super::body::Decoded;
 use super::http::{Answer, Client, shown};
 use super::options::FetchOptions;
-use super::{Meta, media, refused};
+use super::{Meta, accept, media};
 use crate::error::{Error, Result};
 use crate::target::process::Process;
 use crate::target::process::sockets::{self, Socket};
@@ -131,7 +131,7 @@ fn attempt(client: &Client, address: SocketAddr, options: &FetchOptions, limit: 
 }
 
 fn metrics(answer: Answer) -> Result<(Meta, Decoded)> {
-    let (meta, mut decoded) = refused(answer)?;
+    let (meta, mut decoded) = accept(answer)?;
     if media::is_certain(meta.content_type.as_deref()) || media::looks_like_metrics(decoded.begin()?) {
         return Ok((meta, decoded));
     }

@@ -9,6 +9,7 @@ mod options;
 
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal, Read, Seek};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
@@ -19,12 +20,12 @@ pub use body::{BLOCK, Body, Encoding};
 pub use http::shown;
 pub use options::{Accept, Auth, Compression, FetchOptions};
 
-use body::{Decoded, Link, Raw, cannot_read, web_page};
+use body::{BEGIN, Decoded, Link, Raw, cannot_read, web_page};
 use discover::Candidates;
 use http::{Answer, Client};
 
 use crate::error::{Error, Result};
-use crate::formats::exposition::Format;
+use crate::formats::exposition::{self, Format};
 use crate::sys::ns;
 use crate::target::process::{Process, sockets};
 
@@ -99,8 +100,8 @@ pub struct Fetched {
     pub url: Option<String>,
     pub content_type: Option<String>,
     pub encoding: Encoding,
-    /// As the server says; `None`: the body must tell.
-    pub format: Option<Format>,
+    /// As the server says, else as the body looks.
+    pub format: Format,
     /// Why a Prometheus server with its default settings refuses the scrape.
     pub refused: Option<String>,
     /// Where the body is an uncompressed regular file, that may be opened and read again, in parts.
@@ -119,6 +120,8 @@ struct Meta {
     url: Url,
     content_type: Option<String>,
     encoding: Encoding,
+    format: Format,
+    refused: Option<String>,
 }
 
 impl Scraper {
@@ -157,9 +160,8 @@ impl Scraper {
 }
 
 fn fetched(instance: String, meta: Meta, body: Body) -> Fetched {
-    let (format, refused) = media::read(meta.content_type.as_deref());
-    let (url, content_type, encoding) = (Some(shown(&meta.url)), meta.content_type, meta.encoding);
-    Fetched { instance, url, content_type, encoding, format, refused, plain_file: None, body }
+    let Meta { url, content_type, encoding, format, refused } = meta;
+    Fetched { instance, url: Some(shown(&url)), content_type, encoding, format, refused, plain_file: None, body }
 }
 
 /// `host:port`, as the label `instance` has it.
@@ -174,7 +176,7 @@ fn by_url(url: Url, network: Option<File>, options: &FetchOptions, say: &mut dyn
         enter(network)?;
         let timeout = options.timeout;
         let answer = Client::new(options)?.get(&url, timeout).map_err(|failed| failed.error)?;
-        refused(answer)
+        accept(answer)
     };
     body::start(limit, open, say)
 }
@@ -211,40 +213,46 @@ fn enter(network: Option<File>) -> Result<()> {
 /// What is to be read of an answer, if it is one to be read.
 ///
 /// Errors, Io: any status other than 200, a web page, an unknown encoding.
-fn refused(answer: Answer) -> Result<(Meta, Decoded)> {
-    let name = shown(&answer.url);
-    let status = answer.status;
-    let meta = |encoding| Meta { url: answer.url.clone(), content_type: answer.content_type.clone(), encoding };
-    let page = media::is_web_page(answer.content_type.as_deref());
-    if status == StatusCode::OK && page {
+fn accept(answer: Answer) -> Result<(Meta, Decoded)> {
+    let (url, status, content_type) = (answer.url.clone(), answer.status, answer.content_type.clone());
+    let name = shown(&url);
+    let page = media::is_web_page(content_type.as_deref());
+    if status != StatusCode::OK {
+        let body = answer.into_raw().map(|(raw, encoding)| Decoded::new(raw, encoding));
+        return Err(other_status(&name, status, body.ok().filter(|_| !page)));
+    }
+    if page {
         return Err(web_page().about(name));
     }
-    if status == StatusCode::OK {
-        let meta = meta(answer.encoding.clone().unwrap_or(Encoding::Identity));
-        let (raw, encoding) = answer.into_raw()?;
-        let mut decoded = Decoded::new(raw, encoding);
-        return match media::is_html(decoded.begin()?) {
-            true => Err(web_page().about(name)),
-            false => Ok((meta, decoded)),
-        };
+    let (raw, encoding) = answer.into_raw()?;
+    let mut decoded = Decoded::new(raw, encoding);
+    let begin = decoded.begin()?;
+    if media::is_html(begin) {
+        return Err(web_page().about(name));
     }
-    // Its first line often says why; that it cannot be had is no news.
-    let begin = answer.into_raw().ok().and_then(|(raw, encoding)| Decoded::new(raw, encoding).begin().ok().map(<[u8]>::to_vec));
-    let begin = begin.filter(|begin| !page && !media::is_html(begin)).unwrap_or_default();
+    let (format, refused) = media::read(content_type.as_deref());
+    let format = format.unwrap_or_else(|| exposition::sniff(begin, b""));
+    Ok((Meta { url, content_type, encoding, format, refused }, decoded))
+}
+
+/// The first line of the body often says why.
+fn other_status(name: &str, status: StatusCode, body: Option<Decoded>) -> Error {
+    // That it cannot be had is no news.
+    let begin = body.and_then(|mut body| body.begin().ok().map(<[u8]>::to_vec)).filter(|begin| !media::is_html(begin)).unwrap_or_default();
     let begin = String::from_utf8_lossy(&begin);
     let line: String = begin.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().chars().take(200).collect();
     let error = match line.as_str() {
         "" => Error::io(format!("{name}: the server answered {status}")),
         line => Error::io(format!("{name}: the server answered {status}: {line}")),
     };
-    Err(match status {
+    match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             error.hint("--bearer-token-file, --basic-auth-file, --cert and --header say who asks")
         }
         StatusCode::BAD_REQUEST if line.contains("HTTPS") => error.hint("try https:// instead of http://"),
         StatusCode::NOT_FOUND => error.hint("is the path right? Most serve them under /metrics"),
         _ => error,
-    })
+    }
 }
 
 fn file(path: &Path, limit: u64) -> Result<Fetched> {
@@ -259,7 +267,9 @@ fn file(path: &Path, limit: u64) -> Result<Fetched> {
         return stream(shown, limit, move || Ok(Box::new(file)));
     }
     let mut begin = Vec::new();
-    file.by_ref().take(512).read_to_end(&mut begin).and_then(|_| file.rewind()).map_err(cannot)?;
+    file.by_ref().take(BEGIN as u64).read_to_end(&mut begin).map_err(cannot)?;
+    let mut end = [0; 64];
+    let end = file.read_at(&mut end, about.len().saturating_sub(64)).map(|got| &end[..got]).and_then(|end| file.rewind().map(|()| end));
     if media::is_html(&begin) {
         return Err(web_page().about(shown));
     }
@@ -271,7 +281,7 @@ fn file(path: &Path, limit: u64) -> Result<Fetched> {
         url: None,
         content_type: None,
         encoding: Encoding::Identity,
-        format: None,
+        format: exposition::sniff(&begin, end.map_err(cannot)?),
         refused: None,
         plain_file: Some(PlainFile { path: path.to_owned(), bytes: about.len() }),
         body: Body::of_file(file, shown),
@@ -292,8 +302,11 @@ fn stream(instance: String, limit: u64, open: impl FnOnce() -> Result<Box<dyn Re
         let begin = Instant::now();
         let mut reader = BufReader::with_capacity(256 << 10, open()?);
         let encoding = Encoding::of(io::BufRead::fill_buf(&mut reader).map_err(|error| cannot_read(&name, error))?);
-        Ok((encoding, Decoded::new(Raw { name, reader: Box::new(reader), link: Rc::new(Link::default()), begin }, encoding)))
+        let mut decoded = Decoded::new(Raw { name, reader: Box::new(reader), link: Rc::new(Link::default()), begin }, encoding);
+        // Of a small body, the end is seen too.
+        let format = exposition::sniff(decoded.begin()?, b"");
+        Ok(((encoding, format), decoded))
     };
-    let (encoding, body) = body::start(limit, open, &mut |_| ())?;
-    Ok(Fetched { instance, url: None, content_type: None, encoding, format: None, refused: None, plain_file: None, body })
+    let ((encoding, format), body) = body::start(limit, open, &mut |_| ())?;
+    Ok(Fetched { instance, url: None, content_type: None, encoding, format, refused: None, plain_file: None, body })
 }

@@ -9,10 +9,13 @@ pub mod openmetrics;
 mod problem;
 pub mod protobuf;
 mod series;
+mod sniff;
 mod strict;
 pub mod text;
 
 use std::fmt;
+
+pub use sniff::sniff;
 
 /// The release of the Prometheus server that [`Rules::Prometheus`] follows, and that the tests compare with.
 pub const PROMETHEUS: &str = "3.16.0";
