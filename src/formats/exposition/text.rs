@@ -85,14 +85,15 @@ impl Parser {
             return true;
         }
         let text = block.text_here();
-        match ordinary::read(text.as_bytes(), &mut self.series) {
-            Some(read) if read.end <= LONGEST_LINE => {
-                let line = &text.as_bytes()[..read.end];
-                self.sample(block, line, Some(text), read.end, read.value, read.timestamp_ms, each);
+        let bytes = &text.as_bytes()[..text.len().min(LONGEST_LINE)];
+        match ordinary::read(bytes, &mut self.series) {
+            Some(read) => {
+                let line = Whole { bytes: &bytes[..read.end], text: Some(text), length: read.end };
+                self.sample(block, line, read.value, read.timestamp_ms, each);
                 block.at += read.end;
                 true
             }
-            _ => self.exactly(block, each),
+            None => self.exactly(block, each),
         }
     }
 
@@ -106,7 +107,7 @@ impl Parser {
                 (at, Severity::Warning, "a NUL byte here is taken for the end of the body: the server reads no further".to_owned())
             }
             Ok((read, end)) => {
-                self.take(block, &window[..end], end, read, each);
+                self.take(block, Whole::new(&window[..end], end), read, each);
                 block.at += end;
                 return true;
             }
@@ -129,7 +130,7 @@ impl Parser {
             Some(plain) if severity == Severity::Error => match Exact::new(plain, true, &mut self.series).read() {
                 Ok((read, _)) => {
                     self.problem(block, line, plain.len(), severity, exact::CARRIAGE_RETURN.to_owned(), each);
-                    self.take(block, plain, after, read, each);
+                    self.take(block, Whole::new(plain, after), read, each);
                 }
                 Err(_) => self.problem(block, line, stopped_at, severity, message, each),
             },
@@ -140,64 +141,49 @@ impl Parser {
         true
     }
 
-    fn take(&mut self, block: &mut Block<'_>, line: &[u8], length: usize, read: Read, each: &mut impl FnMut(Item<'_>)) {
+    fn take(&mut self, block: &mut Block<'_>, line: Whole<'_>, read: Read, each: &mut impl FnMut(Item<'_>)) {
+        let text = |bytes| std::str::from_utf8(bytes).ok();
         match read {
             Read::Nothing | Read::Ended(_) => {}
-            Read::Sample { value, timestamp_ms } => {
-                self.sample(block, line, std::str::from_utf8(line).ok(), length, value, timestamp_ms, each);
-            }
+            Read::Sample { value, timestamp_ms } => self.sample(block, line, value, timestamp_ms, each),
             Read::Type { name, kind } => {
                 self.state.bound = match kind {
                     MetricType::Histogram => Some("le"),
                     MetricType::Summary => Some("quantile"),
                     _ => None,
                 };
-                if let Ok(name) = std::str::from_utf8(&line[name]) {
+                if let Some(name) = text(&line.bytes[name]) {
                     each(Item::Type { name, kind });
                 }
             }
-            Read::Help { name, text } => {
-                if let (Ok(name), Ok(text)) = (std::str::from_utf8(&line[name]), std::str::from_utf8(&text)) {
+            Read::Help { name, text: help } => {
+                if let (Some(name), Some(text)) = (text(&line.bytes[name]), text(&help)) {
                     each(Item::Help { name, text });
                 }
             }
         }
     }
 
-    /// The series is in `self.series`; `text` begins with `line`, if that is UTF-8.
+    /// Its series is in `self.series`.
     #[inline]
-    #[allow(clippy::too_many_arguments)]
-    fn sample(
-        &mut self,
-        block: &mut Block<'_>,
-        line: &[u8],
-        text: Option<&str>,
-        length: usize,
-        value: f64,
-        timestamp_ms: Option<i64>,
-        each: &mut impl FnMut(Item<'_>),
-    ) {
-        if let Err(Refusal { at, message }) = self.series.settle(line, self.state.bound) {
-            return self.problem(block, line, at, Severity::Error, message, each);
+    fn sample(&mut self, block: &mut Block<'_>, line: Whole<'_>, value: f64, timestamp_ms: Option<i64>, each: &mut impl FnMut(Item<'_>)) {
+        if let Err(Refusal { at, message }) = self.series.settle(line.bytes, self.state.bound) {
+            return self.problem(block, line.bytes, at, Severity::Error, message, each);
         }
         let mut labels: Vec<Label<'_>> = std::mem::take(&mut self.labels);
-        let offset = self.bytes + block.at as u64;
-        match self.series.resolve(line, text, &mut labels) {
-            Some(name) => each(Item::Sample(Sample {
-                name,
-                labels: &labels,
-                value: Value::Float(value),
-                timestamp_ms,
-                start_ms: None,
-                exemplars: &[],
-                offset,
-                length: length as u32,
-            })),
-            None => {
-                drop(labels);
-                return self.problem(block, line, 0, Severity::Error, "a name is not UTF-8".to_owned(), each);
-            }
-        }
+        let Some(name) = self.series.resolve(line.bytes, line.text, &mut labels) else {
+            return self.problem(block, line.bytes, 0, Severity::Error, "a name is not UTF-8".to_owned(), each);
+        };
+        each(Item::Sample(Sample {
+            name,
+            labels: &labels,
+            value: Value::Float(value),
+            timestamp_ms,
+            start_ms: None,
+            exemplars: &[],
+            offset: self.bytes + block.at as u64,
+            length: line.length as u32,
+        }));
         self.labels = emptied(labels);
     }
 
@@ -218,6 +204,21 @@ impl Parser {
         let number = self.lines + memchr::memchr_iter(b'\n', &lines[..start]).count() as u64 + 1;
         let line = Line { bytes: &lines[start..end], number, offset: self.bytes + (block.at + start) as u64 };
         each(Item::Problem(&line.problem(at - start, severity, message)));
+    }
+}
+
+/// A line that was read, or several with a quote over their ends.
+struct Whole<'a> {
+    bytes: &'a [u8],
+    /// Begins with the bytes, if these are UTF-8.
+    text: Option<&'a str>,
+    /// In the body.
+    length: usize,
+}
+
+impl<'a> Whole<'a> {
+    fn new(bytes: &'a [u8], length: usize) -> Whole<'a> {
+        Whole { bytes, text: std::str::from_utf8(bytes).ok(), length }
     }
 }
 
