@@ -2,6 +2,8 @@
 
 mod exact;
 mod ordinary;
+#[cfg(test)]
+mod tests;
 
 use exact::{Exact, Read, Stop};
 
