@@ -262,6 +262,30 @@ fn pc_program(data: &[u8]) -> (&[u8], Vec<i32>) {
 }
 
 fn by_hand(corpus: &Path) {
+    for (format, name, body) in [
+        (
+            0u8,
+            "text",
+            "# HELP a A.\\n\n# TYPE a histogram\na_bucket{le=\"1\",p=\"\\\"x\\n\"} 1 17\na_sum 0.5\n\n# TYPE b summary\nb{quantile=\"0.50\"} NaN\n\
+             {\"c.d\",\"e f\"=\"ü\",g=\"\"} -1e-05\n",
+        ),
+        (0, "text-wrong", "a 1\r\nb{c=\"d} 1\ne{f=\"g\",f=\"h\"} 2\n# TYPE i info\nj one\nk{l=\"m\nn\"} 1\n\0o"),
+        (
+            1,
+            "openmetrics",
+            "# TYPE a_seconds counter\n# UNIT a_seconds seconds\n# HELP a_seconds A.\na_seconds_total{b=\"c\"} 1.0 1.5 # {trace_id=\"x\"} 0.5 1.25\na_seconds_created{b=\"c\"} 1.5\n# EOF\n",
+        ),
+        (
+            2,
+            "openmetrics2",
+            "# TYPE a histogram\na {count:3,sum:1.5,bucket:[1.0:2,+Inf:3]} 1.5 st@1.25 # {trace_id=\"x\"} 0.5 1.25\n# EOF\n",
+        ),
+    ] {
+        write(corpus, "exposition", name, &[&[format, 6], body.as_bytes()].concat());
+    }
+    // A MetricFamily: name, type counter, one metric with a label and a value.
+    let family = b"\x0a\x01a\x18\0\x22\x13\x0a\x06\x0a\x01b\x12\x01c\x1a\x09\x09\0\0\0\0\0\0\xf0\x3f";
+    write(corpus, "exposition", "protobuf", &[&[3, 6, family.len() as u8], &family[..]].concat());
     let text = "path\texample.com/a/v2\nmod\texample.com/a/v2\tv2.1.0\th1:abc=\ndep\tgolang.org/x/sys\tv0.1.0\th1:def=\n\
         =>\t../sys\t\t\nbuild\t-ldflags=\"-X 'main.v=a\\tb\\x41\\u00e9'\"\nbuild\tvcs=git\nbuild\tvcs.modified=true\n";
     write(corpus, "buildinfo", "text", text.as_bytes());

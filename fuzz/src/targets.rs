@@ -3,6 +3,7 @@
 
 use std::sync::OnceLock;
 
+use goscope::formats::exposition::{Format, Item, Parser, Rules};
 use goscope::goroutines::analyze::diff::diff;
 use goscope::goroutines::analyze::{Filter, GroupBy, Query, view};
 use goscope::goroutines::record::{Record, RecordLayout};
@@ -27,12 +28,13 @@ use goscope::target::unwind::{Saved, StackBytes, Start, Unwinder};
 pub type Target = fn(&[u8]);
 
 /// By name: also the names of the directories of the corpus.
-pub const ALL: [(&str, Target); 10] = [
+pub const ALL: [(&str, Target); 11] = [
     ("buildinfo", buildinfo),
     ("cfi", cfi),
     ("code", code),
     ("dwarf", dwarf),
     ("elf", elf),
+    ("exposition", exposition),
     ("pclntab", pclntab),
     ("procfs", procfs),
     ("record", record),
@@ -49,6 +51,39 @@ pub const VERSIONS: [GoVersion; 6] = [
     GoVersion::new(26, 0),
     GoVersion::new(27, 0),
 ];
+
+/// A byte that says the format, the length of the blocks in which the body comes, and the body. How it is cut changes nothing, and no label comes
+/// twice or empty.
+pub fn exposition(data: &[u8]) {
+    let [format, block, body @ ..] = data else { return };
+    let format = [Format::Text, Format::OpenMetrics1, Format::OpenMetrics2, Format::Protobuf][usize::from(*format) % 4];
+    assert_eq!(exposed(format, body, usize::from(*block) + 1), exposed(format, body, body.len() + 1));
+}
+
+fn exposed(format: Format, body: &[u8], block: usize) -> Vec<String> {
+    let mut parser = Parser::new(format, Rules::Prometheus);
+    let mut items = Vec::new();
+    let (mut start, mut end) = (0, 0);
+    while end < body.len() {
+        end = body.len().min(end + block);
+        start += parser.parse(&body[start..end], end == body.len(), &mut |item| {
+            match &item {
+                Item::Sample(sample) => {
+                    let mut names: Vec<&str> = sample.labels.iter().map(|label| label.name).chain(["__name__"]).collect();
+                    names.sort_unstable();
+                    assert!(names.windows(2).all(|two| two[0] != two[1]), "{sample:?}");
+                    assert!(!sample.name.is_empty() && sample.labels.iter().all(|label| !label.value.is_empty()), "{sample:?}");
+                    assert!(sample.offset + u64::from(sample.length) <= body.len() as u64, "{sample:?}");
+                }
+                Item::Problem(problem) => assert!(problem.caret <= problem.excerpt.chars().count(), "{problem:?}"),
+                _ => {}
+            }
+            items.push(format!("{item:?}"));
+        });
+    }
+    assert_eq!(start, body.len(), "not all was read");
+    items
+}
 
 /// An executable from its first byte on.
 pub fn elf(data: &[u8]) {
