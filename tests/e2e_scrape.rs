@@ -6,7 +6,7 @@ mod web;
 
 use std::io::Write;
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use goscope::cardinality::source::{Accept, Auth, Compression, Encoding, FetchOptions, Fetched, Scraper, Source};
@@ -345,5 +345,44 @@ fn what_a_source_is() {
         let error = parse(word).unwrap_err();
         assert_eq!(error.kind.exit_code(), 2);
         assert!(format!("{error} {:?}", error.hints).contains(told), "{error}");
+    }
+}
+
+fn goscope(args: &[&str], input: &[u8]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_goscope"));
+    command.arg("cardinality").args(args).env("GOSCOPE_BEARER_TOKEN", "s3cr3t");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input); // it may not be read
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_command_reads_urls_and_standard_input_and_ends_with_the_code_of_what_went_wrong() {
+    let good = Server::with("200 OK", TEXT, BODY);
+    let compressed = gzip(BODY.as_bytes());
+    for (args, input) in [(&[good.url().as_str(), "--format", "json"][..], &[][..]), (&["-", "--format", "json"], &compressed)] {
+        let (code, out, told) = goscope(args, input);
+        assert_eq!(code, Some(0), "{told}");
+        let document: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(document["total_series"], 2, "{document}");
+    }
+    assert!(good.requests.recv().unwrap().contains("Bearer s3cr3t"), "from the environment");
+    let json = Server::with("200 OK", "Content-Type: application/json\r\n", BODY);
+    let (_, _, told) = goscope(&[&json.url()], b"");
+    assert!(told.contains("warning: a Prometheus server refuses this scrape") && told.contains("application/json"), "{told}");
+    let broken = Server::with("500 Internal Server Error", TEXT, "on fire");
+    for (args, code, part) in [
+        (&[broken.url().as_str()][..], 5, "500 Internal Server Error: on fire"),
+        (&["http://127.0.0.1:1/metrics"], 5, "nothing listens there"),
+        (&["no-such-process"], 3, "no-such-process"),
+        (&["localhost:9090"], 2, "http://localhost:9090"),
+        (&["x", "--header", "none"], 2, "--header"),
+        (&["x", "--body-limit", "much"], 2, "512MiB"),
+    ] {
+        let (found, out, told) = goscope(args, b"");
+        assert_eq!(found, Some(code), "{args:?}: {told}");
+        assert!(told.contains(part) && out.is_empty() && !told.contains("s3cr3t"), "{args:?}: {told}");
     }
 }

@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "support/service.rs"]
-#[allow(dead_code)]
 mod service;
 
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -179,4 +180,41 @@ fn a_port_in_another_network_namespace_is_not_mistaken_for_ours() {
     for _ in 0..2 {
         assert!(read(&mut scraper, &mut Vec::new()).unwrap().0.contains("name=\"inside\""));
     }
+}
+
+#[test]
+fn the_command_names_the_ports_it_tries() {
+    let running = Running::start("command", &["text=127.0.0.1:0", "metrics=127.0.0.1:0"]);
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_goscope")).args(["cardinality", &running.pid.to_string(), "--format", "json"]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{told}");
+    for index in [0, 1] {
+        assert!(told.contains(&format!("http://127.0.0.1:{}/metrics", running.port(index))), "{told}");
+    }
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["total_series"], 2, "{document}");
+    running.service.assert_unharmed();
+}
+
+/// Its sockets may be looked at, being of the same user; to enter its namespace takes CAP_SYS_ADMIN.
+#[test]
+fn a_user_who_may_not_enter_the_network_namespace_is_told() {
+    if !is_root("a network namespace for another user") {
+        return;
+    }
+    // Where that user can execute it.
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = |from: &Path, name: &str| fs::copy(from, folder.path().join(name)).map(|_| folder.path().join(name)).unwrap();
+    let (goscope, program) = (copy(Path::new(env!("CARGO_BIN_EXE_goscope")), "goscope"), copy(&program(), "metrics"));
+    let other_user = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let mut command = Command::new("unshare");
+    command.args(["--net", "setpriv"]).args(other_user).arg(program).args(["inside", "metrics=0.0.0.0:0"]);
+    let service = Service::start(&mut command);
+    let output = Command::new("setpriv").args(other_user).arg(goscope).args(["cardinality", &service.pid()]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{told}");
+    assert!(told.contains("in another network namespace") && told.contains("hint: run goscope as root"), "{told}");
+    service.assert_unharmed();
 }
