@@ -231,6 +231,37 @@ fn soup() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(proptest::sample::select(PIECES), 0..24).prop_map(|pieces| pieces.concat())
 }
 
+/// What is mostly taken, with all that the grammar leaves free.
+fn lines() -> impl Strategy<Value = Vec<u8>> {
+    let number = || {
+        prop_oneof![
+            6 => "[-+]?[0-9]{1,4}(\\.[0-9]{0,4})?([eE][-+]?[0-9]{1,2})?",
+            2 => any::<f64>().prop_map(|value| format!("{value:e}")),
+            1 => "[-+]?(0[xX])?[0-9a-f_.]{1,18}([pPeE][-+]?[0-9_]{1,3})?",
+            1 => proptest::sample::select(&["NaN", "+Inf", "-Inf", "inf", "nan", "Infinity", "5.", ".5", "1e22", "123456", "1234567"][..]).prop_map(str::to_owned),
+        ]
+    };
+    let label = prop_oneof![
+        2 => ("(le|quantile)", number()).prop_map(|(name, value)| format!("{name}=\"{value}\"")),
+        4 => ("[a-e_][0-9]?", "([a-zé{},= \n\0]|\\\\[n\\\\\"a])*").prop_map(|(name, value)| format!("{name}=\"{value}\"")),
+        1 => ("\"([a-cé. ]|\\\\[n\\\\\"])*\"[ \t]?", "[a-c]?").prop_map(|(name, value)| format!("{name}= \"{value}\"")),
+    ];
+    let labels = proptest::collection::vec((label, "(,|, |,\t|,|,| )"), 0..4)
+        .prop_map(|labels| labels.into_iter().map(|(label, separator)| label + &separator).collect::<String>());
+    let series = prop_oneof![
+        3 => ("[ ]?[a-z_:][a-z_:0-9]{0,3}", labels.clone()).prop_map(|(name, labels)| format!("{name}{{{labels}}}")),
+        1 => "[a-z_:]{1,4}[ \t]?",
+        1 => ("\"[a-zé. ]{1,4}\"", labels).prop_map(|(name, labels)| format!("{{{labels}{name}}}")),
+    ];
+    let line = prop_oneof![
+        6 => (series, " {0,2}", number(), "( [0-9]{1,14}[ ]?)?").prop_map(|(series, blank, value, time)| format!("{series}{blank}{value}{time}\n")),
+        2 => "#[ \t]TYPE[ \t]{1,2}([a-z]|\"[a-z. ]\") (histogram|summary|histogram|summary|gauge|counter|untyped)\n",
+        1 => "#[ \t]HELP ([a-z]|\"[a-z. ]\")[ \t]([a-zé\0 ]|\\\\[n\\\\\"])*\n",
+        1 => "#?[ \t]*\n",
+    ];
+    proptest::collection::vec(line, 1..8).prop_map(|lines| lines.concat().into_bytes())
+}
+
 #[derive(Debug, Clone)]
 enum Change {
     Put(usize, &'static [u8]),
@@ -290,7 +321,12 @@ proptest! {
     }
 
     #[test]
-    fn cuts_change_nothing(body in prop_oneof![changed(), soup()], blocks in proptest::collection::vec(0..9usize, 0..200)) {
+    fn lines_of_all_forms_are_taken_as_by_the_server(body in lines()) {
+        same(&body)?;
+    }
+
+    #[test]
+    fn cuts_change_nothing(body in prop_oneof![changed(), soup(), lines()], blocks in proptest::collection::vec(0..9usize, 0..200)) {
         prop_assert_eq!(read_in(&body, &blocks), read(&body));
     }
 }
