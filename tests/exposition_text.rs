@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use common::oracle::{self, Entry, Oracle, Scrape};
 use goscope::formats::exposition::{Format, PROMETHEUS, Parser, Rules};
 use proptest::prelude::*;
-use scrape_items::Items;
+use scrape_items::{Items, go_number};
 
 fn read_in(body: &[u8], blocks: &[usize]) -> Items {
     Items::read(&mut Parser::new(Format::Text, Rules::Prometheus), body, blocks)
@@ -25,6 +25,11 @@ fn read(body: &[u8]) -> Items {
 fn compare(oracle: &mut Oracle, body: &[u8]) -> Result<(), String> {
     let mut truth = oracle.parse(&Scrape::text(body));
     let items = read(body);
+    // Where two texts of a float are equally short and near, Go prints another one than Rust.
+    for entry in &mut truth.entries {
+        let Entry::Series(series) = entry else { continue };
+        series.value = series.value.as_ref().map(|value| go_number(value.parse().unwrap()));
+    }
     // Metadata of a name that is not UTF-8 belongs to no series.
     truth.entries.retain(|entry| {
         let (Entry::Type { name, .. } | Entry::Help { name, .. }) = entry else { return true };
@@ -89,6 +94,7 @@ fn oddities_are_taken_as_the_server_takes_them() {
         b"a{b=\"\"} 1\na{b=\"\",b=\"c\"} 1\na{\"\"=\"\"} 1\na{\"\xff\"=\"\"} 1\n",
         b"# TYPE a histogram\na_bucket{le=\"1\"} 1\na_bucket{le=\"1.0\",quantile=\"1\"} 1\nb{le=\"0x1p-2\"} 1\nb{le=\"1_0\"} 1\nb{le=\"x\"} 1\n",
         b"# TYPE a histogram\n# TYPE b gauge\na_bucket{le=\"1\"} 1\n",
+        b"# TYPE a histogram\na_bucket{le=\"1739289340533294.25\"} 1\na_bucket{le=\"123456.00048828125\"} 1\n",
         b"# TYPE a summary\na{quantile=\"1\",le=\"1\"} 1\n",
         b"# TYPE \"a b\" gauge\n# HELP \"a b\" c\n# TYPE a-gauge\n# TYPE \"a\"xgauge\n",
         b"# HELP a \\\\ \\n \\\" \\\n# HELP a\n# HELP a \t \n#\tHELP\ta\tb\n",
@@ -236,6 +242,8 @@ fn lines() -> impl Strategy<Value = Vec<u8>> {
     let number = || {
         prop_oneof![
             6 => "[-+]?[0-9]{1,4}(\\.[0-9]{0,4})?([eE][-+]?[0-9]{1,2})?",
+            // Often with two shortest texts that are equally near.
+            2 => (any::<u64>(), 0..70).prop_map(|(bits, power)| (bits as f64 / 2f64.powi(power)).to_string()),
             2 => any::<f64>().prop_map(|value| format!("{value:e}")),
             1 => "[-+]?(0[xX])?[0-9a-f_.]{1,18}([pPeE][-+]?[0-9_]{1,3})?",
             1 => proptest::sample::select(&["NaN", "+Inf", "-Inf", "inf", "nan", "Infinity", "5.", ".5", "1e22", "123456", "1234567"][..]).prop_map(str::to_owned),

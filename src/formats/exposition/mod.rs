@@ -99,7 +99,8 @@ pub enum Item<'a> {
 pub struct Sample<'a> {
     /// Also where it was written as the label `__name__`.
     pub name: &'a str,
-    /// In the order of the body, without `__name__`, unescaped; `le` and `quantile` in the form in which Prometheus stores them.
+    /// In the order of the body, without `__name__` and those with an empty value, which no server stores; unescaped, `le` and `quantile` in the
+    /// form in which Prometheus stores them.
     pub labels: &'a [Label<'a>],
     pub value: Value<'a>,
     pub timestamp_ms: Option<i64>,

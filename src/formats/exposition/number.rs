@@ -1,7 +1,5 @@
 //! Numbers as Prometheus reads and writes them: Go's `strconv.ParseFloat` and `FormatFloat`.
 
-use std::fmt::Write;
-
 /// A sample's value. As `parseFloat` of `model/textparse/promparse.go`: what Go takes, without hexadecimal floats and underscores. A value
 /// too large for a float is none.
 pub fn value(text: &[u8]) -> Option<f64> {
@@ -53,17 +51,39 @@ pub fn openmetrics(value: f64) -> String {
     if value == 0.0 {
         return "0.0".to_owned();
     }
-    let shortest = format!("{value:e}");
-    let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let scientific = !(-4..6).contains(&exponent);
-    let mut text = if scientific { digits.to_owned() } else { value.to_string() };
-    if scientific {
-        let _ = write!(text, "e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs());
-    } else if !text.contains('.') {
-        text.push_str(".0");
+    let (digits, exponent) = shortest(value.abs());
+    let sign = if value < 0.0 { "-" } else { "" };
+    let point = usize::try_from(exponent + 1).unwrap_or(0);
+    match exponent {
+        -4..0 => format!("{sign}0.{}{digits}", "0".repeat(exponent.unsigned_abs() as usize - 1)),
+        0..6 if digits.len() > point => format!("{sign}{}.{}", &digits[..point], &digits[point..]),
+        0..6 => format!("{sign}{digits}{}.0", "0".repeat(point - digits.len())),
+        _ => {
+            let (dot, power) = (if digits.len() > 1 { "." } else { "" }, if exponent < 0 { '-' } else { '+' });
+            format!("{sign}{}{dot}{}e{power}{:02}", &digits[..1], &digits[1..], exponent.unsigned_abs())
+        }
     }
-    text
+}
+
+/// The shortest digits that give the same float, and the exponent of the first. Of two that are as near, Go takes the even one, Rust the
+/// greater.
+fn shortest(value: f64) -> (String, i32) {
+    let text = format!("{value:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let digits = digits.replace('.', "");
+    if let Ok(number) = digits.parse::<u64>()
+        && number % 2 == 1
+        && digits.len() > 1
+    {
+        let even = (number - 1).to_string();
+        // Longer than any that ends right behind these digits, so exact where it ends there.
+        let exact = format!("{value:.40e}").replace('.', "");
+        let middle = exact.strip_prefix(&even).and_then(|rest| rest.strip_prefix('5')).and_then(|rest| rest.split('e').next());
+        if middle.is_some_and(|rest| rest.bytes().all(|byte| byte == b'0')) {
+            return (even, exponent.parse().unwrap_or(0));
+        }
+    }
+    (digits, exponent.parse().unwrap_or(0))
 }
 
 /// What `strconv.ParseFloat` takes beside decimal numbers: underscores between digits, and hexadecimal floats.
@@ -192,6 +212,8 @@ mod tests {
             ("+inf", "+Inf"),
             ("nan", "NaN"),
             ("-1e300", "-1e+300"),
+            ("-120", "-120.0"),
+            ("1739289340533294.25", "1.7392893405332942e+15"),
             ("1_0", "10.0"),
             ("0x1p-2", "0.25"),
             ("0x_1.8p1", "3.0"),
