@@ -236,7 +236,14 @@ const PIECES: &[&str] = &[
 ];
 
 fn expression() -> impl Strategy<Value = String> {
-    vec(prop::sample::select(PIECES), 0..7).prop_map(|pieces| pieces.concat())
+    // What YAML cannot hold is no question about expressions.
+    let printable = any::<char>().prop_filter("not in YAML", |c| !c.is_control() && !matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}'));
+    let piece = prop_oneof![
+        12 => prop::sample::select(PIECES).prop_map(str::to_owned),
+        1 => printable.clone().prop_map(String::from),
+        1 => printable.prop_map(|c| format!("\\{c}")),
+    ];
+    vec(piece, 0..7).prop_map(|pieces| pieces.concat())
 }
 
 fn template() -> impl Strategy<Value = String> {
