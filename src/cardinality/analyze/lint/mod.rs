@@ -7,7 +7,6 @@
 //! - children with equal labels are counted when the scrape is read (`Quality::duplicates`), which is linear; promlint compares all pairs;
 //! - in a counter named without `_total` whose samples have it (OpenMetrics), nothing is missing;
 //! - a gauge histogram may have `_bucket` and `le`;
-//! - a prefix is spelled `mebi`, too;
 //! - the rules from [`Rule::UnitMismatch`] on have no counterpart.
 
 pub mod units;

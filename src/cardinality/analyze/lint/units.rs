@@ -1,6 +1,6 @@
 //! Words of a metric's name that are units.
 //!
-//! The tables are those of promlint (client_golang `prometheus/testutil/promlint/validations/units.go`), with `mebi`, which it spells `mibi`.
+//! The tables are those of promlint (client_golang `prometheus/testutil/promlint/validations/units.go`) 1.25.
 
 /// A unit, and the base unit to use in its place.
 const UNITS: [(&str, &str); 24] = [
@@ -30,9 +30,9 @@ const UNITS: [(&str, &str); 24] = [
     ("yards", "meters"),
 ];
 
-const PREFIXES: [&str; 19] = [
-    "pico", "nano", "micro", "milli", "centi", "deci", "deca", "hecto", "kilo", "kibi", "mega", "mibi", "mebi", "giga", "gibi", "tera",
-    "tebi", "peta", "pebi",
+const PREFIXES: [&str; 18] = [
+    "pico", "nano", "micro", "milli", "centi", "deci", "deca", "hecto", "kilo", "kibi", "mega", "mebi", "giga", "gibi", "tera", "tebi",
+    "peta", "pebi",
 ];
 
 const ABBREVIATIONS: [&str; 14] = ["s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "tb", "pb", "m", "h", "d"];

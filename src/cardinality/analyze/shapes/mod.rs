@@ -24,7 +24,7 @@ pub use kind::{Advice, Bounded, Kind, Unit};
 pub use template::{Check, Template, normalise, verify};
 
 /// About so many values of a label are looked at: of more, those with the lowest hashes, so that neither order nor scrape matters.
-pub const LOOKED_AT: usize = 10_000;
+pub const LOOKED_AT: usize = 5_000;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {

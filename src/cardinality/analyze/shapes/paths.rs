@@ -4,6 +4,9 @@
 //! becomes part of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use super::template::{self, Class, Template};
 
@@ -19,28 +22,12 @@ pub fn is_path(value: &str) -> bool {
 
 /// What scanners ask for.
 pub fn is_garbage(value: &str) -> bool {
-    const SIGNS: [&str; 18] = [
-        ".php",
-        ".asp",
-        ".cgi",
-        "/cgi-bin",
-        "/wp-",
-        "/.env",
-        "/.git/",
-        "/.aws",
-        "/.ssh",
-        "/..",
-        "/etc/passwd",
-        "phpmyadmin",
-        "%2e%2e",
-        "%00",
-        "\\x",
-        "<script",
-        "/actuator/gateway",
-        "/boaform",
-    ];
-    let lower = value.to_ascii_lowercase();
-    SIGNS.iter().any(|sign| lower.contains(sign))
+    static SIGNS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let words =
+            r"\.php|\.asp|\.cgi|/cgi-bin|/wp-|/\.env|/\.git/|/\.aws|/\.ssh|/\.\.|/etc/passwd|phpmyadmin|%2e%2e|%00|\\x|<script|/boaform";
+        Regex::new(&format!("(?i){words}")).ok()
+    });
+    SIGNS.as_ref().is_some_and(|signs| signs.is_match(value))
 }
 
 /// By the segments alone, without other values.
@@ -156,13 +143,13 @@ fn place<'a>(children: &BTreeMap<&'a str, Vec<&Path<'a>>>, depth: usize) -> BTre
 
 /// Numbers at one place are ids where there are five, or three when they are large or the same routes are below them.
 fn are_ids(segments: &[&str], children: &BTreeMap<&str, Vec<&Path>>, depth: usize) -> bool {
-    let large = segments.iter().filter(|segment| stem(segment).0.len() >= 4).count();
+    let large = |segment: &&str| stem(segment).0.len() >= 4;
     let routes = |segment: &&str| below(&children[*segment], depth);
-    let shared = segments
-        .first()
-        .map(routes)
-        .is_some_and(|first| first.iter().any(|next| next.is_some()) && segments.iter().all(|segment| routes(segment) == first));
-    segments.len() >= 5 || segments.len() >= 3 && (large > 0 || shared)
+    let share = || {
+        let first = segments.first().map(routes).unwrap_or_default();
+        first.iter().any(Option::is_some) && segments.iter().all(|segment| routes(segment) == first)
+    };
+    segments.len() >= 5 || segments.len() >= 3 && (segments.iter().any(large) || share())
 }
 
 /// What follows at the next place; `None` is the end.
@@ -173,12 +160,17 @@ fn below<'a>(paths: &[&Path<'a>], depth: usize) -> BTreeSet<Option<&'a str>> {
 /// Words at one place are names of users, files and the like where many have the same routes below them. Fifty, or ten of which half have
 /// digits or capitals; versions below them (`/apis/apps/v1`) do not count, and words that nothing follows could be routes themselves.
 fn are_names(children: &BTreeMap<&str, Vec<&Path>>, depth: usize) -> bool {
-    // Ids of another kind are cut out anyway.
-    let is_word =
-        |segment: &str| Class::of(segment).is_none() && Class::of(stem(segment).0).is_none() && !template::is_number(stem(segment).0);
-    let words: Vec<&str> = children.keys().copied().filter(|segment| is_word(segment)).collect();
     // The first place is empty, a method or a scheme.
-    if depth == 0 || words.len() < 10 {
+    if depth == 0 || children.len() < 10 {
+        return false;
+    }
+    // Ids of another kind are cut out anyway.
+    let is_word = |segment: &str| {
+        let (stem, _) = stem(segment);
+        !template::is_number(stem) && Class::of(segment).is_none() && Class::of(stem).is_none()
+    };
+    let words: Vec<&str> = children.keys().copied().filter(|segment| is_word(segment)).collect();
+    if words.len() < 10 {
         return false;
     }
     let odd =

@@ -3,6 +3,9 @@
 use super::kind::Kind;
 
 pub fn stack_trace(value: &str) -> bool {
+    if !value.contains(['\n', '(', '[']) {
+        return false;
+    }
     let go = value.starts_with("goroutine ") && value.contains('[');
     let lines = value.contains('\n')
         && (value.contains(".go:") || value.contains("\tat ") || value.contains("    at ") || value.contains("Traceback (most recent"));
@@ -13,6 +16,9 @@ pub fn stack_trace(value: &str) -> bool {
 
 /// A statement: its verb, and the keyword that goes with it.
 pub fn sql(value: &str) -> bool {
+    if !value.contains(' ') {
+        return false;
+    }
     let mut words = value.split_ascii_whitespace().map(str::to_ascii_uppercase);
     let Some(verb) = words.next() else { return false };
     let rest: Vec<String> = words.collect();

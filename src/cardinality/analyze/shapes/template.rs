@@ -43,6 +43,9 @@ pub enum Class {
 impl Class {
     /// The class that one look at a segment is enough for. A number is none: `/2/` may be the version of an interface.
     pub fn of(segment: &str) -> Option<Class> {
+        if segment.len() < 7 && !segment.contains([':', '@']) {
+            return None;
+        }
         let id = match ids::id(segment) {
             Some(Kind::Uuid(_)) => Some(Class::Uuid),
             Some(Kind::Ulid) => Some(Class::Ulid),
