@@ -2,8 +2,10 @@
 
 pub mod baseline;
 pub mod buckets;
+pub mod exemplars;
 pub mod gate;
 pub mod lint;
+pub mod memory;
 pub mod metrics;
 pub mod outlook;
 pub mod shapes;
