@@ -5,7 +5,7 @@ mod line;
 
 use std::mem;
 
-use line::{Cursor, Fields, LabelPlace, Line, Refusal, Text};
+use line::{Cursor, Fields, Line, Refusal, Text};
 
 use super::series::{Piece, Series, unescape};
 use super::strict::{Checker, Finding, Findings, Part, RawSample};
@@ -85,6 +85,19 @@ impl Parser {
             return 0;
         }
         self.wanted = 0;
+        let mut fields = mem::take(&mut self.fields);
+        let at = self.lines(input, last, &mut fields, each);
+        self.fields = fields;
+        if last {
+            self.finish(each);
+        }
+        at
+    }
+
+    fn lines(&mut self, input: &[u8], last: bool, fields: &mut Fields, each: &mut impl FnMut(Item<'_>)) -> usize {
+        // Looked through once, not line by line.
+        let valid = std::str::from_utf8(input).map_or_else(|error| error.valid_up_to(), str::len);
+        let text = std::str::from_utf8(&input[..valid]).unwrap_or_default();
         let mut at = 0;
         while at < input.len() {
             let rest = &input[at..];
@@ -99,15 +112,13 @@ impl Parser {
                 continue;
             }
             let window = &rest[..rest.len().min(LONGEST_LINE + 1)];
-            let length = self.line(window, last && window.len() == rest.len(), each);
+            let text = text.get(at..).unwrap_or_default();
+            let length = self.line(window, text, last && window.len() == rest.len(), fields, each);
             if length == 0 {
                 self.wanted = rest.len().saturating_mul(2).min(LONGEST_LINE + 1);
                 return at;
             }
             at += length;
-        }
-        if last {
-            self.finish(each);
         }
         at
     }
@@ -122,27 +133,30 @@ impl Parser {
         length
     }
 
-    /// Reads one line from the beginning of `window` and returns its length; 0 when more is needed. `all`: nothing comes behind the window.
-    fn line(&mut self, window: &[u8], all: bool, each: &mut impl FnMut(Item<'_>)) -> usize {
-        let mut fields = mem::take(&mut self.fields);
+    /// Reads one line from the beginning of `window` and returns its length; 0 when more is needed. `text`: the same, as far as it is known
+    /// to be UTF-8. `all`: nothing comes behind the window.
+    fn line(&mut self, window: &[u8], text: &str, all: bool, fields: &mut Fields, each: &mut impl FnMut(Item<'_>)) -> usize {
         let mut cursor = Cursor::new(window);
-        let read = cursor.line(&mut fields);
+        let read = cursor.line(fields);
         let waits = cursor.saw_end && !all;
-        let length = match read {
+        match read {
             _ if waits && window.len() <= LONGEST_LINE => 0,
             _ if waits || cursor.at > LONGEST_LINE => self.overlong(window, each),
             Ok(line) => {
-                self.behind_end(&window[..cursor.at], each);
+                let bytes = &window[..cursor.at];
+                self.behind_end(bytes, each);
                 self.end = if line == Line::End { End::Seen } else { End::Missing };
                 self.after_help = line == Line::Help;
-                self.hand_out(line, &fields, &window[..cursor.at], each);
-                self.advance(&window[..cursor.at]);
-                cursor.at
+                match line {
+                    Line::Sample => self.sample(fields, bytes, text, each),
+                    _ => self.comment(line, fields, bytes, each),
+                }
+                self.place.offset += bytes.len() as u64;
+                self.place.line += 1 + fields.newlines;
+                bytes.len()
             }
             Err(refusal) => self.refused(&refusal, window, all, each),
-        };
-        self.fields = fields;
-        length
+        }
     }
 
     fn refused(&mut self, refusal: &Refusal, window: &[u8], all: bool, each: &mut impl FnMut(Item<'_>)) -> usize {
@@ -203,23 +217,24 @@ impl Parser {
         self.end = End::Seen;
     }
 
-    fn hand_out(&mut self, line: Line, fields: &Fields, bytes: &[u8], each: &mut impl FnMut(Item<'_>)) {
+    fn comment(&mut self, line: Line, fields: &Fields, bytes: &[u8], each: &mut impl FnMut(Item<'_>)) {
+        self.extension(fields, bytes, each);
+        if let Line::Type(kind) = line {
+            self.bound = match kind {
+                MetricType::Histogram => Some("le"),
+                MetricType::Summary => Some("quantile"),
+                _ => None,
+            };
+        }
+        if line != Line::End {
+            self.metadata(line, fields, bytes, each);
+        }
+    }
+
+    /// What Prometheus takes and the specification does not know.
+    fn extension(&self, fields: &Fields, bytes: &[u8], each: &mut impl FnMut(Item<'_>)) {
         if let (true, Some((at, what))) = (self.strict.is_some(), fields.extension) {
             self.report(bytes, at, format!("OpenMetrics 1.0 does not have {what}"), Severity::Error, each);
-        }
-        match line {
-            Line::End => {}
-            Line::Sample => self.sample(fields, bytes, each),
-            _ => {
-                if let Line::Type(kind) = line {
-                    self.bound = match kind {
-                        MetricType::Histogram => Some("le"),
-                        MetricType::Summary => Some("quantile"),
-                        _ => None,
-                    };
-                }
-                self.metadata(line, fields, bytes, each);
-            }
         }
     }
 
@@ -244,15 +259,15 @@ impl Parser {
         each(item);
     }
 
-    fn sample(&mut self, fields: &Fields, bytes: &[u8], each: &mut impl FnMut(Item<'_>)) {
+    fn sample(&mut self, fields: &Fields, bytes: &[u8], text: &str, each: &mut impl FnMut(Item<'_>)) {
+        self.extension(fields, bytes, each);
         // The labels of an exemplar are read by rules of their own.
-        let (series, exemplar) = bytes.split_at(fields.exemplar.map_or(bytes.len(), |exemplar| exemplar.start));
-        let text = match std::str::from_utf8(series) {
+        let series = &bytes[..fields.exemplar.map_or(bytes.len(), |exemplar| exemplar.start)];
+        let text = match text.get(..series.len()).map_or_else(|| std::str::from_utf8(series), Ok) {
             Ok(text) => text,
             Err(error) => return self.report(bytes, error.valid_up_to(), NOT_UTF8.to_owned(), Severity::Error, each),
         };
-        let invalid = |label: &&LabelPlace| std::str::from_utf8(label.value.of(bytes)).is_err();
-        if let (Err(_), Some(label)) = (std::str::from_utf8(exemplar), fields.exemplar_labels.iter().find(invalid)) {
+        if let Some(label) = fields.exemplar_labels.iter().find(|label| std::str::from_utf8(label.value.of(bytes)).is_err()) {
             return self.report(bytes, label.value.start, NOT_UTF8.to_owned(), Severity::Error, each);
         }
         let mut exemplar_labels = recycled(mem::take(&mut self.exemplar_labels));

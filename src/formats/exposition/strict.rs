@@ -138,7 +138,9 @@ impl Checker {
 /// Takes the names that samples of a family can have.
 fn claim(names: &mut HashMap<Box<str>, Box<str>>, family: &Family, findings: &mut Findings) {
     for name in family.possible_names() {
-        if let Some(other) = names.insert(name.as_str().into(), family.name().into()) {
+        if let Some(other) = names.insert(name.as_str().into(), family.name().into())
+            && *other != *family.name()
+        {
             let message = format!("the families {} and {other} can both have samples named {name}", family.name());
             found(findings, Part::Name, message);
         }

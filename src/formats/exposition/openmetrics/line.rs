@@ -3,8 +3,7 @@
 //! That lexer takes more than the specification knows: a raw newline inside a quoted name, NUL bytes in some places outside of strings, a
 //! comma behind the last label. So does this one, and notes what of that it saw.
 
-use crate::formats::exposition::MetricType;
-use crate::formats::exposition::number;
+use crate::formats::exposition::{MetricType, number};
 
 /// What a line is; the rest of it is in [`Fields`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +30,8 @@ pub(super) struct Fields {
     pub timestamp_at: usize,
     pub exemplar: Option<ExemplarPlace>,
     pub exemplar_labels: Vec<LabelPlace>,
+    /// Raw ones inside of names.
+    pub newlines: u64,
     /// What the specification does not know, the first of it: where, and what it is.
     pub extension: Option<(usize, &'static str)>,
 }
@@ -218,10 +219,7 @@ impl<'b> Cursor<'b> {
 
     fn metadata(&mut self, word: u8, fields: &mut Fields) -> Read<Line> {
         fields.name = match self.peek() {
-            b'"' => {
-                fields.note(self.at, "a quoted name");
-                self.quoted(true, None)?
-            }
+            b'"' => self.quoted_name(fields, true)?,
             byte if CLASS[usize::from(byte)] & (NAME_START | COLON) != 0 => self.bare(NAME | COLON),
             _ => return self.expected("the name of a metric"),
         };
@@ -384,10 +382,8 @@ impl<'b> Cursor<'b> {
                 self.at += 1;
                 return Ok(named);
             }
-            let start = self.at;
             let name = if byte == b'"' {
-                fields.note(start, "a quoted name");
-                let text = self.quoted(!exemplar, None)?;
+                let text = self.quoted_name(fields, !exemplar)?;
                 if !exemplar && matches!(self.peek(), b',' | b'}') {
                     if named {
                         return self.expected("'='; the metric has its name already, so this is one of a label");
@@ -423,6 +419,13 @@ impl<'b> Cursor<'b> {
                 _ => return self.expected("',' or '}'"),
             }
         }
+    }
+
+    fn quoted_name(&mut self, fields: &mut Fields, newlines: bool) -> Read<Text> {
+        fields.note(self.at, "a quoted name");
+        let name = self.quoted(newlines, None)?;
+        fields.newlines += memchr::memchr_iter(b'\n', &self.bytes[name.start..name.end]).count() as u64;
+        Ok(name)
     }
 
     /// Reads a string from its opening quote on. With `nul`, NUL bytes count as nothing, even behind the closing quote: that lexer is then
@@ -472,6 +475,7 @@ impl Fields {
         self.labels.clear();
         self.exemplar_labels.clear();
         self.exemplar = None;
+        self.newlines = 0;
         self.extension = None;
     }
 

@@ -133,8 +133,8 @@ impl Family {
         if let Some(exemplar) = &sample.exemplar {
             exemplar_is_sound(self.kind(), role, bound, exemplar, findings);
         }
-        let labels = child_of(sample.labels, self.bound_label(role));
-        let begins = self.enter(labels, sample, findings);
+        let labels = child_of(sample.labels, self.bound_label());
+        let Some(begins) = self.enter(labels, sample, findings) else { return false };
         let kind = self.kind();
         if let Some(child) = &mut self.child {
             child.point.add(kind, role, bound, sample, findings);
@@ -149,57 +149,55 @@ impl Family {
         }
     }
 
-    /// Goes to the child and the point that a sample is of.
-    fn enter(&mut self, labels: u64, sample: &RawSample<'_>, findings: &mut Findings) -> bool {
+    /// Goes to the child and the point that a sample is of. Whether they begin with it; none if it fits into no point.
+    fn enter(&mut self, labels: u64, sample: &RawSample<'_>, findings: &mut Findings) -> Option<bool> {
         let kind = self.kind();
         let timestamp = sample.timestamp;
         if let Some(child) = self.child.as_mut().filter(|child| child.labels == labels) {
             match (child.timestamp, timestamp) {
                 (Some(_), None) | (None, Some(_)) => {
                     found(findings, Part::Timestamp, "either all samples of a metric have a timestamp or none");
+                    return None;
                 }
                 (Some(before), Some(now)) if now < before => {
                     found(findings, Part::Timestamp, "the timestamps of a metric must not go back");
+                    return None;
                 }
                 (Some(before), Some(now)) if now > before => {
                     std::mem::take(&mut child.point).finish(kind, &self.name, findings);
                     child.timestamp = timestamp;
-                    return true;
+                    return Some(true);
                 }
-                _ => {}
+                _ => return Some(false),
             }
-            return false;
         }
         self.finish(findings);
         if !self.ended.insert(labels) {
             found(findings, Part::Name, format!("the samples of one child of {} do not stand together", self.name));
         }
         self.child = Some(Child { labels, timestamp, point: Point::default() });
-        true
+        Some(true)
     }
 
-    fn bound_label(&self, role: Role) -> Option<&str> {
-        match role {
-            Role::Bucket => Some("le"),
-            Role::Quantile => Some("quantile"),
-            Role::State => Some(&self.name),
+    /// The label that tells the samples of a child apart.
+    fn bound_label(&self) -> Option<&str> {
+        match self.kind() {
+            MetricType::Histogram | MetricType::GaugeHistogram => Some("le"),
+            MetricType::Summary => Some("quantile"),
+            MetricType::StateSet => Some(&self.name),
             _ => None,
         }
     }
 
-    /// Reads the label that tells samples of this role apart.
+    /// Reads that label of a sample that has to have it.
     fn bound<'a>(&self, role: Role, labels: &[Label<'a>], findings: &mut Findings) -> ControlFlow<(), Option<Bound<'a>>> {
-        let Some(name) = self.bound_label(role) else {
-            let reserved = match self.kind() {
-                MetricType::Histogram | MetricType::GaugeHistogram => "le",
-                MetricType::Summary => "quantile",
-                _ => return ControlFlow::Continue(None),
-            };
-            if let Some(place) = labels.iter().position(|label| label.name == reserved) {
-                found(findings, Part::Label(place), format!("no label of type {} may be named {reserved}", self.kind().as_str()));
+        let Some(name) = self.bound_label() else { return ControlFlow::Continue(None) };
+        if !matches!(role, Role::Bucket | Role::Quantile | Role::State) {
+            if let Some(place) = labels.iter().position(|label| label.name == name) {
+                found(findings, Part::Label(place), format!("only buckets and quantiles have the label {name}"));
             }
             return ControlFlow::Continue(None);
-        };
+        }
         let Some(place) = labels.iter().position(|label| label.name == name) else {
             found(findings, Part::Name, format!("this sample of type {} lacks the label {name}", self.kind().as_str()));
             return ControlFlow::Break(());
