@@ -1,7 +1,5 @@
 //! Exemplars of a scrape: what they cost, which readers refuse, and what is left when only the most active children have some.
 
-use std::cmp::Reverse;
-
 use crate::cardinality::model::{Family, Scrape};
 
 /// In characters, of label names and values together: OpenMetrics 1.0, section "Exemplars".

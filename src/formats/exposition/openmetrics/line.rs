@@ -257,7 +257,7 @@ impl<'b> Cursor<'b> {
             },
             _ => {
                 let name = &self.bytes[fields.name.start..fields.name.end];
-                if !text.is_empty() && !name.strip_suffix(text).is_some_and(|stem| stem.last() == Some(&b'_')) {
+                if !text.is_empty() && name.strip_suffix(text).is_none_or(|stem| stem.last() != Some(&b'_')) {
                     let shown = String::from_utf8_lossy(&text[..text.len().min(64)]).into_owned();
                     return self.refuse(format!("the name of the metric does not end with the unit, '_{shown}'"));
                 }
@@ -430,7 +430,7 @@ impl<'b> Cursor<'b> {
 
     /// Reads a string from its opening quote on. With `nul`, NUL bytes count as nothing, even behind the closing quote: that lexer is then
     /// one byte off for each, and so is the text that it returns.
-    fn quoted(&mut self, newlines: bool, mut nul: Option<&mut Fields>) -> Read<Text> {
+    fn quoted(&mut self, newlines: bool, nul: Option<&mut Fields>) -> Read<Text> {
         let open = self.at;
         self.at += 1;
         let mut escaped = false;
@@ -455,7 +455,7 @@ impl<'b> Cursor<'b> {
             }
         }
         self.at += 1;
-        if let Some(fields) = nul.as_deref_mut() {
+        if let Some(fields) = nul {
             self.skip_nul(fields);
         }
         Ok(Text { start: open + 1, end: self.at - 1, escaped })
