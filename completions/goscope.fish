@@ -35,6 +35,7 @@ complete -c goscope -n "__fish_goscope_needs_command" -s V -l version -d 'Print 
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "ps" -d 'List the Go processes that run here'
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "info" -d 'Show what a Go process or binary is made of, and what goscope can do with it'
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "goroutines" -d 'Show what every goroutine does: where, since when, started by whom'
+complete -c goscope -n "__fish_goscope_needs_command" -f -a "cardinality" -d 'Profile what explodes a /metrics endpoint'
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "man" -d 'Print a manual page'
 complete -c goscope -n "__fish_goscope_using_subcommand ps" -l format -d 'How to print' -r -f -a "table\t'For people'
@@ -128,6 +129,43 @@ complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_s
 complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -s q -l quiet -d 'No hints, warnings or progress on stderr'
 complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
 complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l wait -d 'Wait for the target to appear; with a duration, no longer than that' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'One document'
+jsonl\t'One object a line'"
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l parser -d 'Whose rules decide what is an error' -r -f -a "prometheus\t'What the Prometheus server takes and refuses'
+strict\t'What the specification of OpenMetrics demands'"
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l limit -d 'Show at most N metrics' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l detail -d 'Show the labels of the N biggest metrics' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l top -d 'Show at most N values of each label' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l port -d 'Port of a process that serves its metrics, instead of a search' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l path -d 'Path of the metrics, for a process and for a URL without one' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l accept -d 'Formats to ask a server for' -r -f -a "prometheus\t'All text formats, as a Prometheus server does by default'
+native-histograms\t'As one that scrapes native histograms: protobuf first'
+text\t''
+openmetrics\t''
+openmetrics2\t''
+protobuf\t''"
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l compression -d 'Encoding to ask a server for' -r -f -a "gzip\t''
+identity\t''
+zstd\t''"
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l timeout -d 'Time for one scrape, as a whole' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l body-limit -d 'Refuse a body that has SIZE or more when decompressed; uncompressed files have no limit' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l header -d 'Send a header, \'Name: value\'; \'@FILE\' takes all lines of FILE (repeatable)' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l bearer-token-file -d 'Send \'Authorization: Bearer\' with the token in FILE, or in the environment variable GOSCOPE_BEARER_TOKEN' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l basic-auth-file -d 'Send \'Authorization: Basic\' with the \'user:password\' in FILE, or in the environment variable GOSCOPE_BASIC_AUTH' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l ca -d 'Trust the certificates in FILE (PEM), and not those of the system' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l cert -d 'Client certificate (PEM)' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l key -d 'Key of the client certificate (PEM), where it isn\'t in the same file' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l lenient -d 'Exit with 0 although the body has errors'
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l insecure -d 'Trust any certificate'
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -s q -l quiet -d 'No hints, warnings or progress on stderr'
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c goscope -n "__fish_goscope_using_subcommand completions" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
 complete -c goscope -n "__fish_goscope_using_subcommand completions" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
 always\t''

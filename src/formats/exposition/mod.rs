@@ -6,6 +6,7 @@
 mod labels;
 mod number;
 pub mod openmetrics;
+pub mod openmetrics2;
 mod problem;
 pub mod protobuf;
 mod series;
@@ -183,6 +184,7 @@ pub const LONGEST_LINE: usize = 16 << 20;
 pub enum Parser {
     Text(text::Parser),
     OpenMetrics(Box<openmetrics::Parser>),
+    OpenMetrics2(Box<openmetrics2::Parser>),
     Protobuf(protobuf::Parser),
 }
 
@@ -195,7 +197,8 @@ impl Parser {
         match format {
             Format::OpenMetrics1 => Parser::OpenMetrics(Box::new(openmetrics::Parser::new(rules))),
             Format::Protobuf => Parser::Protobuf(protobuf::Parser::new(native)),
-            _ => Parser::Text(text::Parser::new()),
+            Format::OpenMetrics2 => Parser::OpenMetrics2(Box::new(openmetrics2::Parser::new(native))),
+            Format::Text => Parser::Text(text::Parser::new()),
         }
     }
 
@@ -205,6 +208,7 @@ impl Parser {
         match self {
             Parser::Text(parser) => parser.parse(input, last, each),
             Parser::OpenMetrics(parser) => parser.parse(input, last, each),
+            Parser::OpenMetrics2(parser) => parser.parse(input, last, each),
             Parser::Protobuf(parser) => parser.parse(input, last, each),
         }
     }
