@@ -70,7 +70,7 @@ _goscope() {
             return 0
             ;;
         goscope__subcmd__cardinality)
-            opts="-o -q -v -h --wait --format --parser --lenient --limit --detail --top --port --path --accept --compression --timeout --body-limit --header --bearer-token-file --basic-auth-file --ca --cert --key --insecure --output --color --quiet --verbose --help"
+            opts="-o -q -v -h --wait --format --parser --lenient --limit --detail --top --show --port --path --accept --compression --timeout --body-limit --header --bearer-token-file --basic-auth-file --ca --cert --key --insecure --output --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -98,6 +98,10 @@ _goscope() {
                     ;;
                 --top)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --show)
+                    COMPREPLY=($(compgen -W "buckets exemplars lint" -- "${cur}"))
                     return 0
                     ;;
                 --port)

@@ -138,6 +138,9 @@ strict\t'What the specification of OpenMetrics demands'"
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l limit -d 'Show at most N metrics' -r
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l detail -d 'Show the labels of the N biggest metrics' -r
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l top -d 'Show at most N values of each label' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l show -d 'Add sections to the result; documents have all of them unless some are named' -r -f -a "buckets\t'What the buckets of histograms cost, and how few would do'
+exemplars\t'What exemplars cost, and what is left when only the busiest children have some'
+lint\t'What is wrong with names, help texts and units'"
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l port -d 'Port of a process that serves its metrics, instead of a search' -r
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l path -d 'Path of the metrics, for a process and for a URL without one' -r
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l accept -d 'Formats to ask a server for' -r -f -a "prometheus\t'All text formats, as a Prometheus server does by default'

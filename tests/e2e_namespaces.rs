@@ -176,7 +176,7 @@ fn assert_whole(pid: u32) {
 
 #[test]
 fn an_executable_that_was_deleted_replaced_or_renamed() {
-    let (folder, path) = copy("lifecycle", "service");
+    let (folder, path) = copy("lifecycle", "executable");
     let mut target = Fixture::start(&path, &["20"], &[]);
     let pid = target.pid();
     assert_whole(pid);

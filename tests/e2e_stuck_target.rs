@@ -268,6 +268,8 @@ fn a_target_that_runs_under_another_tracer_is_read_without_stops() {
         assert!(not_read > 0, "spinning goroutines were met");
         assert!(!traced(pid).is_empty(), "its tracer keeps it");
     });
+    // The thread is joined a little before it has ended.
+    eventually("its tracer lets go of it", || traced(pid).is_empty());
     assert_goes_on(&mut target, &before[..1]);
     assert_unharmed(&mut target);
 }
@@ -287,6 +289,8 @@ fn a_target_that_another_tracer_holds_is_read_and_stays_held() {
             assert!(threads(pid).into_iter().all(|tid| thread_state(pid, tid) == Some('t')), "{mode:?}: {:?}", stopped(pid));
         }
     });
+    // The thread is joined a little before it has ended.
+    eventually("its tracer lets go of it", || traced(pid).is_empty());
     assert_goes_on(&mut target, &before[..1]);
     assert_unharmed(&mut target);
 }

@@ -6,7 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::SystemTime;
 
-use super::analyze::metrics::{Metric, metrics};
+use super::analyze::buckets::{Buckets, Wanted, buckets};
+use super::analyze::exemplars::{Exemplars, Sampling, exemplars};
+use super::analyze::lint::{self, lint};
+use super::analyze::memory::{Memory, Server, memory};
+use super::analyze::metrics::{Metric, metrics, values};
+use super::analyze::outlook::{Outlook, outlooks, start_time};
+use super::analyze::shapes::{Shape, shape};
 use super::analyze::without::{Counted, Plan, Scratch, Without, Workspace, plan};
 use super::model::{Family, Scrape};
 
@@ -14,10 +20,13 @@ use super::model::{Family, Scrape};
 const MOST_THREADS: usize = 8;
 
 /// What is asked.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Values listed of each label.
     pub top: usize,
+    pub buckets: Option<Wanted>,
+    pub exemplars: Option<Sampling>,
+    pub lint: bool,
 }
 
 /// A scrape, and what is said of it.
@@ -29,12 +38,60 @@ pub struct Profile {
     pub scrape: Scrape,
     /// Biggest first.
     pub metrics: Vec<Metric>,
+    /// For each family of the scrape.
+    pub outlooks: Vec<Outlook>,
+    /// What a server needs for it, a model.
+    pub memory: Memory,
+    /// Histograms, by their family; empty unless asked for.
+    pub buckets: Vec<(usize, Buckets)>,
+    pub exemplars: Option<Exemplars>,
+    pub lint: Option<Vec<lint::Finding>>,
 }
 
 impl Profile {
-    pub fn new(scrape: Scrape, sources: Vec<String>, captured_at: SystemTime, options: Options) -> Self {
-        Profile { captured_at, sources, metrics: metrics(&scrape, without(&scrape, options.top)), scrape }
+    pub fn new(scrape: Scrape, sources: Vec<String>, captured_at: SystemTime, options: &Options) -> Self {
+        let now = captured_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        Profile {
+            captured_at,
+            sources,
+            metrics: metrics(&scrape, without(&scrape, options.top), shapes(&scrape)),
+            outlooks: outlooks(&scrape, start_time(&scrape).map(|start| now - start)),
+            memory: memory(&scrape, &Server::default()),
+            buckets: options.buckets.as_ref().map(|wanted| histograms(&scrape, wanted)).unwrap_or_default(),
+            exemplars: options.exemplars.as_ref().map(|sampling| exemplars(&scrape, sampling)),
+            lint: options.lint.then(|| lint(&scrape)),
+            scrape,
+        }
     }
+}
+
+/// For each family the shapes of its labels, in their order.
+fn shapes(scrape: &Scrape) -> Vec<Vec<Shape>> {
+    let columns: Vec<(usize, usize)> = scrape
+        .families
+        .iter()
+        .enumerate()
+        .flat_map(|(number, family)| (0..family.columns.len()).map(move |column| (number, column)))
+        .collect();
+    let mut found = on_threads(
+        columns.len(),
+        || vec![0; scrape.strings.len()],
+        |at, scratch| {
+            let (number, column) = columns[at];
+            (at, shape(&values(scrape, &scrape.families[number], column, scratch)))
+        },
+    );
+    found.sort_by_key(|(at, _)| *at);
+    let mut shapes: Vec<Vec<Shape>> = scrape.families.iter().map(|_| Vec::new()).collect();
+    found.into_iter().for_each(|(at, shape)| shapes[columns[at].0].push(shape));
+    shapes
+}
+
+fn histograms(scrape: &Scrape, wanted: &Wanted) -> Vec<(usize, Buckets)> {
+    let mut found =
+        on_threads(scrape.families.len(), || (), |number, ()| (number, buckets(&scrape.families[number], &scrape.strings, wanted)));
+    found.sort_by_key(|(number, _)| *number);
+    found.into_iter().filter_map(|(number, buckets)| Some((number, buckets?))).collect()
 }
 
 fn without(scrape: &Scrape, top: usize) -> Vec<Without> {

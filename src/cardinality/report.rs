@@ -1,6 +1,8 @@
 //! Prints a profile.
 
+mod details;
 mod schema;
+mod schema_details;
 mod table;
 mod wording;
 

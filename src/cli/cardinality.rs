@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum};
 use super::Context;
 use super::cardinality_source::SourceArgs;
 use super::target::{self, Wait};
+use crate::cardinality::analyze::buckets::Wanted;
+use crate::cardinality::analyze::exemplars::Sampling;
 use crate::cardinality::profile::{Options, Profile};
 use crate::cardinality::source::{Scraper, Source};
 use crate::cardinality::{self, View};
@@ -50,8 +52,36 @@ pub struct CardinalityArgs {
     /// Show at most N values of each label
     #[arg(long, value_name = "N", default_value_t = 5)]
     top: usize,
+    /// Add sections to the result; documents have all of them unless some are named
+    #[arg(long, value_enum, value_name = "SECTION", value_delimiter = ',')]
+    show: Vec<Section>,
     #[command(flatten)]
     reading: SourceArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Section {
+    /// What the buckets of histograms cost, and how few would do
+    Buckets,
+    /// What exemplars cost, and what is left when only the busiest children have some
+    Exemplars,
+    /// What is wrong with names, help texts and units
+    Lint,
+}
+
+impl CardinalityArgs {
+    fn shows(&self, section: Section) -> bool {
+        self.show.contains(&section) || self.show.is_empty() && self.format != Format::Table
+    }
+
+    fn profile_options(&self) -> Options {
+        Options {
+            top: self.top,
+            buckets: self.shows(Section::Buckets).then(Wanted::default),
+            exemplars: self.shows(Section::Exemplars).then(Sampling::default),
+            lint: self.shows(Section::Lint),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -87,7 +117,7 @@ pub fn run(args: &CardinalityArgs, context: &Context) -> Result<()> {
     }
     let scrape = cardinality::read(&mut fetched, rules)?;
     let sources = vec![fetched.url.unwrap_or(fetched.instance)];
-    let profile = Profile::new(scrape, sources, SystemTime::now(), Options { top: args.top });
+    let profile = Profile::new(scrape, sources, SystemTime::now(), &args.profile_options());
     let format = match args.format {
         Format::Table => cardinality::Format::Table,
         Format::Json => cardinality::Format::Json,

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::wording::{format_name, role_name};
+use super::schema_details::Details;
+use super::wording::{bounded_name, format_name, role_name, verdict, verdict_name};
 use crate::cardinality::analyze::metrics::Metric;
+use crate::cardinality::analyze::outlook::Outlook;
+use crate::cardinality::analyze::shapes::{Shape, Template};
 use crate::cardinality::analyze::without::{Label, Pair};
 use crate::cardinality::model::Scrape;
 use crate::cardinality::profile::Profile;
@@ -14,7 +17,12 @@ use crate::formats::exposition::{PROMETHEUS, Problem, Severity};
 use crate::output::Envelope;
 
 pub fn document(profile: &Profile) -> impl Serialize {
-    let body = Body { summary: Summary::new(profile), metrics: metrics(profile).collect(), errors: problems(&profile.scrape).collect() };
+    let body = Body {
+        summary: Summary::new(profile),
+        metrics: metrics(profile).collect(),
+        details: Details::new(profile),
+        errors: problems(&profile.scrape).collect(),
+    };
     envelope(profile, body)
 }
 
@@ -27,6 +35,7 @@ pub fn lines(profile: &Profile, mut write: impl FnMut(&Line<'_>) -> Result<()>) 
     for error in problems(&profile.scrape) {
         write(&Line::Error { kind: "error", error: Box::new(error) })?;
     }
+    write(&Line::Details { kind: "details", details: Box::new(Details::new(profile)) })?;
     write(&Line::Summary { kind: "summary", summary: Summary::new(profile) })
 }
 
@@ -44,6 +53,12 @@ pub enum Line<'a> {
         kind: &'static str,
         #[serde(flatten)]
         error: Box<ErrorRow<'a>>,
+    },
+    Details {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        #[serde(flatten)]
+        details: Box<Details<'a>>,
     },
     Summary {
         #[serde(rename = "type")]
@@ -81,6 +96,8 @@ struct Body<'a> {
     #[serde(flatten)]
     summary: Summary,
     metrics: Vec<MetricRow<'a>>,
+    #[serde(flatten)]
+    details: Details<'a>,
     errors: Vec<ErrorRow<'a>>,
 }
 
@@ -89,6 +106,9 @@ pub struct Summary {
     total_series: u64,
     total_metrics: u64,
     body_bytes: u64,
+    /// Of a Prometheus server that scrapes it, by a model.
+    server_memory_bytes: u64,
+    server_disk_bytes_per_day: [u64; 2],
 }
 
 #[derive(Serialize)]
@@ -102,9 +122,41 @@ pub struct MetricRow<'a> {
     share: f64,
     children: u64,
     body_bytes: u64,
+    /// What a server saves if the metric goes, by a model.
+    server_memory_bytes: u64,
+    outlook: OutlookRow,
     series_by_role: BTreeMap<&'static str, u64>,
     labels: Vec<LabelRow<'a>>,
     pairs: Vec<PairRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct OutlookRow {
+    verdict: &'static str,
+    reasons: Vec<&'static str>,
+    seen_once: Option<u64>,
+    /// The chance that the next event opens a new child, 0..1.
+    next_opens: Option<f64>,
+    /// Chao1: a lower bound of the children there will be.
+    children_expected: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct ShapeRow<'a> {
+    kind: &'static str,
+    /// Of the values looked at, 0..1.
+    share: f64,
+    bounded: &'static str,
+    templates: Vec<TemplateRow<'a>>,
+    advice: &'static str,
+    looked_at: u64,
+}
+
+#[derive(Serialize)]
+struct TemplateRow<'a> {
+    text: &'a str,
+    regex: &'a str,
+    values: u64,
 }
 
 #[derive(Serialize)]
@@ -116,6 +168,7 @@ struct LabelRow<'a> {
     constant: bool,
     determined_by: Vec<&'a str>,
     equal_to: Vec<&'a str>,
+    shape: Option<ShapeRow<'a>>,
     top: Vec<Top<'a>>,
 }
 
@@ -147,6 +200,8 @@ impl Summary {
             total_series: profile.scrape.series(),
             total_metrics: profile.metrics.len() as u64,
             body_bytes: profile.scrape.quality.bytes,
+            server_memory_bytes: profile.memory.total.memory_bytes,
+            server_disk_bytes_per_day: profile.memory.total.disk_bytes_per_day,
         }
     }
 }
@@ -168,10 +223,11 @@ fn envelope<B: Serialize>(profile: &Profile, body: B) -> Envelope<Target<'_>, Qu
 }
 
 fn metrics(profile: &Profile) -> impl Iterator<Item = MetricRow<'_>> {
-    profile.metrics.iter().map(|metric| row(&profile.scrape, metric))
+    profile.metrics.iter().map(|metric| row(profile, metric))
 }
 
-fn row<'a>(scrape: &'a Scrape, metric: &'a Metric) -> MetricRow<'a> {
+fn row<'a>(profile: &'a Profile, metric: &'a Metric) -> MetricRow<'a> {
+    let scrape = &profile.scrape;
     let family = &scrape.families[metric.family];
     let mut series_by_role = BTreeMap::new();
     for (role, series) in &metric.roles {
@@ -186,6 +242,7 @@ fn row<'a>(scrape: &'a Scrape, metric: &'a Metric) -> MetricRow<'a> {
         constant: false,
         determined_by: Vec::new(),
         equal_to: Vec::new(),
+        shape: None,
         top: Vec::new(),
     });
     MetricRow {
@@ -197,13 +254,39 @@ fn row<'a>(scrape: &'a Scrape, metric: &'a Metric) -> MetricRow<'a> {
         share: metric.share,
         children: metric.children,
         body_bytes: metric.bytes,
+        server_memory_bytes: profile.memory.metrics[metric.family].memory_bytes,
+        outlook: outlook_row(&profile.outlooks[metric.family], &metric.shapes),
         series_by_role,
-        labels: labels.iter().map(|label| label_row(scrape, labels, label)).chain(bounds).collect(),
+        labels: labels.iter().zip(&metric.shapes).map(|(label, shape)| label_row(scrape, labels, label, shape)).chain(bounds).collect(),
         pairs: metric.without.pairs.iter().map(|pair| pair_row(scrape, labels, pair)).collect(),
     }
 }
 
-fn label_row<'a>(scrape: &'a Scrape, labels: &'a [Label], label: &'a Label) -> LabelRow<'a> {
+fn outlook_row(outlook: &Outlook, shapes: &[Shape]) -> OutlookRow {
+    let counts = outlook.counts.as_ref();
+    OutlookRow {
+        verdict: verdict_name(verdict(outlook, shapes)),
+        reasons: outlook.reasons.iter().map(|reason| reason.text()).collect(),
+        seen_once: counts.map(|counts| counts.once),
+        next_opens: counts.map(|counts| counts.next_opens),
+        children_expected: counts.map(|counts| counts.chao1.value),
+    }
+}
+
+fn shape_row<'a>(shape: &'a Shape) -> ShapeRow<'a> {
+    const TEMPLATES: usize = 20;
+    let template = |template: &'a Template| TemplateRow { text: &template.text, regex: &template.regex, values: template.values };
+    ShapeRow {
+        kind: shape.kind.id(),
+        share: shape.share,
+        bounded: bounded_name(shape.bounded),
+        templates: shape.templates.iter().take(TEMPLATES).map(template).collect(),
+        advice: shape.advice.text(),
+        looked_at: shape.looked_at,
+    }
+}
+
+fn label_row<'a>(scrape: &'a Scrape, labels: &'a [Label], label: &'a Label, shape: &'a Shape) -> LabelRow<'a> {
     let names = |indices: &[usize]| indices.iter().map(|index| scrape.text(labels[*index].name)).collect();
     LabelRow {
         name: scrape.text(label.name),
@@ -213,6 +296,7 @@ fn label_row<'a>(scrape: &'a Scrape, labels: &'a [Label], label: &'a Label) -> L
         constant: label.constant,
         determined_by: names(&label.determined_by),
         equal_to: names(&label.mirrored),
+        shape: Some(shape_row(shape)),
         top: label.top.iter().map(|top| Top { value: scrape.text(top.value), series: top.series }).collect(),
     }
 }

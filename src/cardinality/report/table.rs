@@ -3,8 +3,11 @@
 use std::io::Write;
 
 use super::View;
-use super::wording::{dependency, format_name, percent, thousands};
+use super::details;
+use super::wording::{dependency, format_name, percent, shape_name, thousands, verdict, verdict_name};
 use crate::cardinality::analyze::metrics::Metric;
+use crate::cardinality::analyze::outlook::{Outlook, Verdict};
+use crate::cardinality::analyze::shapes::Bounded;
 use crate::cardinality::model::Scrape;
 use crate::cardinality::profile::Profile;
 use crate::error::{Error, Result};
@@ -13,8 +16,9 @@ use crate::output::{self, Align, Output, Paint, Table};
 pub fn write(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
     metrics(profile, view, out)?;
     for metric in profile.metrics.iter().take(view.detailed) {
-        labels(&profile.scrape, metric, out)?;
+        labels(profile, metric, out)?;
     }
+    details::write(profile, view.limit, out)?;
     problems(&profile.scrape, out)?;
     totals(profile, out)
 }
@@ -27,6 +31,7 @@ fn metrics(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
         ("SHARE", Align::Right),
         ("CHILDREN", Align::Right),
         ("BODY", Align::Right),
+        ("OUTLOOK", Align::Left),
         ("EXPLODES BY", Align::Left),
     ]);
     for metric in profile.metrics.iter().take(view.limit) {
@@ -38,6 +43,7 @@ fn metrics(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
             percent(metric.share),
             thousands(metric.children),
             output::bytes(metric.bytes),
+            outlook(profile, metric),
             explodes_by(&profile.scrape, metric),
         ]);
     }
@@ -52,6 +58,14 @@ fn metrics(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
     Ok(())
 }
 
+/// Nothing for what can't be told: most metrics are no counters.
+fn outlook(profile: &Profile, metric: &Metric) -> String {
+    match verdict(&profile.outlooks[metric.family], &metric.shapes) {
+        Verdict::Unknown => String::new(),
+        told => verdict_name(told).to_owned(),
+    }
+}
+
 /// The label that costs most: its name, its values, and what is left without it.
 fn explodes_by(scrape: &Scrape, metric: &Metric) -> String {
     let worst = metric.without.labels.iter().min_by_key(|label| label.series_without);
@@ -63,7 +77,8 @@ fn explodes_by(scrape: &Scrape, metric: &Metric) -> String {
     }
 }
 
-fn labels(scrape: &Scrape, metric: &Metric, out: &mut Output) -> Result<()> {
+fn labels(profile: &Profile, metric: &Metric, out: &mut Output) -> Result<()> {
+    let scrape = &profile.scrape;
     let (family, without) = (&scrape.families[metric.family], &metric.without);
     if without.labels.is_empty() && without.bounds.is_empty() {
         return Ok(());
@@ -76,11 +91,12 @@ fn labels(scrape: &Scrape, metric: &Metric, out: &mut Output) -> Result<()> {
         ("VALUES", Align::Right),
         ("SERIES WITHOUT IT", Align::Right),
         ("", Align::Left),
+        ("SHAPE", Align::Shrink),
         ("TOP VALUES (SERIES)", Align::Shrink),
     ]);
-    let mut labels: Vec<_> = without.labels.iter().collect();
-    labels.sort_by_key(|label| (label.series_without, std::cmp::Reverse(label.values)));
-    for label in labels {
+    let mut labels: Vec<_> = without.labels.iter().zip(&metric.shapes).collect();
+    labels.sort_by_key(|(label, _)| (label.series_without, std::cmp::Reverse(label.values)));
+    for (label, shape) in &labels {
         let top: Vec<String> =
             label.top.iter().map(|value| format!("{} ({})", scrape.text(value.value), thousands(value.series))).collect();
         table.row([
@@ -88,15 +104,37 @@ fn labels(scrape: &Scrape, metric: &Metric, out: &mut Output) -> Result<()> {
             thousands(label.values),
             thousands(label.series_without),
             dependency(scrape, &without.labels, label).unwrap_or_default(),
+            shape_name(shape),
             top.join(", "),
         ]);
     }
     for bound in &without.bounds {
         let why = format!("breaks the {}", family.kind.as_str());
-        table.row([format!("  {}", bound.name), thousands(bound.values), thousands(bound.series_without), why, String::new()]);
+        table.row([
+            format!("  {}", bound.name),
+            thousands(bound.values),
+            thousands(bound.series_without),
+            why,
+            String::new(),
+            String::new(),
+        ]);
     }
     table.write(out)?;
-    pairs(scrape, metric, out)
+    pairs(scrape, metric, out)?;
+    for (label, shape) in labels.iter().filter(|(label, shape)| shape.bounded == Bounded::Unbounded && label.series_without < metric.series)
+    {
+        let name = output::escape(scrape.text(label.name)).into_owned();
+        line(out, &format!("  {}: {}", out.style().paint(Paint::Warning, &name), shape.advice.text()))?;
+    }
+    growth(&profile.outlooks[metric.family], out)
+}
+
+/// What the counts of a metric say of children to come.
+fn growth(outlook: &Outlook, out: &mut Output) -> Result<()> {
+    let (Verdict::Growing, Some(counts)) = (outlook.verdict, &outlook.counts) else { return Ok(()) };
+    let more = (counts.chao1.value - outlook.children as f64).max(0.0).round() as u64;
+    let chance = percent(counts.next_opens);
+    line(out, &format!("  growing: {chance} of the next events open a new child; at least {} more children are to come", thousands(more)))
 }
 
 /// Pairs that say more than their labels alone.
@@ -144,6 +182,7 @@ fn totals(profile: &Profile, out: &mut Output) -> Result<()> {
         output::count(profile.metrics.len() as u64, "metric"),
         format!("{} of {format}", output::bytes(quality.bytes)),
     ];
+    parts.push(format!("about {} in a server (model)", output::bytes(profile.memory.total.memory_bytes)));
     if quality.duplicates > 0 {
         parts.push(output::count(quality.duplicates, "duplicate sample"));
     }
@@ -157,11 +196,11 @@ fn totals(profile: &Profile, out: &mut Output) -> Result<()> {
     dim(out, &parts.join(", "))
 }
 
-fn line(out: &mut Output, text: &str) -> Result<()> {
+pub fn line(out: &mut Output, text: &str) -> Result<()> {
     writeln!(out, "{text}").map_err(Error::write)
 }
 
-fn blank(out: &mut Output) -> Result<()> {
+pub fn blank(out: &mut Output) -> Result<()> {
     line(out, "")
 }
 

@@ -1,5 +1,7 @@
 //! Words that the formats share.
 
+use crate::cardinality::analyze::outlook::{Outlook, Verdict};
+use crate::cardinality::analyze::shapes::{Bounded, Shape};
 use crate::cardinality::analyze::without::Label;
 use crate::cardinality::model::{Role, Scrape};
 use crate::formats::exposition::Format;
@@ -57,6 +59,43 @@ pub fn dependency(scrape: &Scrape, labels: &[Label], label: &Label) -> Option<St
         (_, Some(other), _) => Some(format!("equal to {}", name(other))),
         (_, _, Some(other)) => Some(format!("follows from {}", name(other))),
         _ => None,
+    }
+}
+
+/// `uuid`, `path_with_ids /users/:id`, `91 % uuid` where not all values are of the kind.
+pub fn shape_name(shape: &Shape) -> String {
+    let mut text = shape.kind.id().to_owned();
+    if shape.mixed {
+        text = format!("{} {text}", percent(shape.share));
+    }
+    if let Some(template) = shape.templates.iter().find(|template| template.varies) {
+        text = format!("{text} {}", template.text);
+    }
+    text
+}
+
+pub fn bounded_name(bounded: Bounded) -> &'static str {
+    match bounded {
+        Bounded::Bounded => "bounded",
+        Bounded::Unbounded => "unbounded",
+        Bounded::Unknown => "unknown",
+    }
+}
+
+pub fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Bounded => "bounded",
+        Verdict::Growing => "growing",
+        Verdict::Unknown => "unknown",
+    }
+}
+
+/// What is to come of a metric. Ids that are used in bunches look bounded by their counts: there the shape of the values is right.
+pub fn verdict(outlook: &Outlook, shapes: &[Shape]) -> Verdict {
+    let unbounded = shapes.iter().any(|shape| shape.bounded == Bounded::Unbounded);
+    match outlook.verdict {
+        Verdict::Bounded if unbounded => Verdict::Unknown,
+        verdict => verdict,
     }
 }
 

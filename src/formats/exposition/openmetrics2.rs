@@ -26,6 +26,8 @@ pub struct Parser {
     lines: u64,
     /// How much of the line that begins here is known to have no end.
     searched: usize,
+    /// Of the line that is read: 0 at the end of a body without one.
+    line_feed: u32,
     /// Within a line that is too long.
     skipping: bool,
     ended: bool,
@@ -58,6 +60,7 @@ impl Parser {
                 }
             };
             let line = Line { bytes: &rest[..length], number: self.lines, offset: self.offset };
+            self.line_feed = whole as u32;
             if self.skipping {
                 self.skipping = whole == 0;
             } else if length > LONGEST_LINE {
@@ -153,7 +156,7 @@ impl Parser {
             timestamp_ms: sample.timestamp.map(milliseconds),
             start_ms: sample.start.map(milliseconds),
             offset: line.offset,
-            length: line.bytes.len() as u32 + 1,
+            length: line.bytes.len() as u32 + self.line_feed,
         };
         let rule = self.families.sample(sample, &set);
         match &sample.value {
