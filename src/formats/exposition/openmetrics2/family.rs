@@ -142,7 +142,7 @@ impl Families {
         if !fits {
             return Err(format!("this is not the value of a {}", self.kind.as_str()));
         }
-        if !value.gauge && !(value.count >= 0.0) {
+        if !value.gauge && (value.count < 0.0 || value.count.is_nan()) {
             return Err("the count is negative or NaN".to_owned());
         }
         let has_label = |name: &str| labels.iter().any(|label| label.name == name);
@@ -172,7 +172,7 @@ fn summary(value: &Composite, quantiles: &[(f64, f64)]) -> Rule {
     if value.count.fract() != 0.0 {
         return Err("the count of a summary is not a whole number".to_owned());
     }
-    if !(value.sum >= 0.0) {
+    if value.sum < 0.0 || value.sum.is_nan() {
         return Err("the sum of a summary is negative or NaN".to_owned());
     }
     match quantiles.iter().find(|(quantile, value)| !(0.0..=1.0).contains(quantile) || *value < 0.0) {
