@@ -70,7 +70,7 @@ _goscope() {
             return 0
             ;;
         goscope__subcmd__cardinality)
-            opts="-o -q -v -h --wait --format --parser --lenient --limit --detail --top --show --port --path --accept --compression --timeout --body-limit --header --bearer-token-file --basic-auth-file --ca --cert --key --insecure --output --color --quiet --verbose --help"
+            opts="-o -q -v -h --wait --format --parser --lenient --limit --detail --top --show --interval --count --successive --simulate --job --max-series --max-series-per-metric --max-label-values --budget-file --baseline --max-growth --save-baseline --port --path --accept --compression --timeout --body-limit --header --bearer-token-file --basic-auth-file --ca --cert --key --insecure --output --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -81,7 +81,7 @@ _goscope() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json jsonl" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl pprof folded svg" -- "${cur}"))
                     return 0
                     ;;
                 --parser)
@@ -102,6 +102,50 @@ _goscope() {
                     ;;
                 --show)
                     COMPREPLY=($(compgen -W "buckets exemplars lint" -- "${cur}"))
+                    return 0
+                    ;;
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --count)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simulate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --job)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-series)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-series-per-metric)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-label-values)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --budget-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --baseline)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-growth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --save-baseline)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --port)

@@ -132,7 +132,10 @@ complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_s
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l wait -d 'Wait for the target to appear; with a duration, no longer than that' -r
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l format -d 'How to print' -r -f -a "table\t'For people'
 json\t'One document'
-jsonl\t'One object a line'"
+jsonl\t'One object a line'
+pprof\t'Series by metric, label and value, for `go tool pprof`'
+folded\t'The same as text, one stack a line'
+svg\t'The same as a flame graph'"
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l parser -d 'Whose rules decide what is an error' -r -f -a "prometheus\t'What the Prometheus server takes and refuses'
 strict\t'What the specification of OpenMetrics demands'"
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l limit -d 'Show at most N metrics' -r
@@ -141,6 +144,17 @@ complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l top -d '
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l show -d 'Add sections to the result; documents have all of them unless some are named' -r -f -a "buckets\t'What the buckets of histograms cost, and how few would do'
 exemplars\t'What exemplars cost, and what is left when only the busiest children have some'
 lint\t'What is wrong with names, help texts and units'"
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l interval -d 'Scrape again after this time, and tell what grew; Ctrl-C ends it with what was seen' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l count -d 'How many scrapes' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l simulate -d 'Run the relabel rules of FILE over the scrape, and tell what is dropped, merged and broken' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l job -d 'The rules of this job of the file, where it has several' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l max-series -d 'There are more than N series' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l max-series-per-metric -d 'A metric has more than N series' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l max-label-values -d 'A label has more than N values in one metric' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l budget-file -d 'A limit in FILE is passed: YAML with total_series, default and metrics (series, label_values, labels), and waivers that end' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l baseline -d 'A metric has grown since FILE was saved' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l max-growth -d 'Growth that the baseline allows, in percent; fewer than ten new series of a metric never count' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l save-baseline -d 'Save counts and hashes of this scrape to FILE, for --baseline; no label value is in there' -r -F
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l port -d 'Port of a process that serves its metrics, instead of a search' -r
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l path -d 'Path of the metrics, for a process and for a URL without one' -r
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l accept -d 'Formats to ask a server for' -r -f -a "prometheus\t'All text formats, as a Prometheus server does by default'
@@ -165,6 +179,7 @@ complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l color -d
 always\t''
 never\t''"
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l lenient -d 'Exit with 0 although the body has errors'
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l successive -d 'The sources are saved scrapes of one endpoint, oldest first'
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l insecure -d 'Trust any certificate'
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -s q -l quiet -d 'No hints, warnings or progress on stderr'
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -s v -l verbose -d 'Say on stderr what is done and how long it takes'

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use goscope::cardinality::model::{Id, Scrape};
 use goscope::cardinality::store::Store;
-use goscope::formats::exposition::{Item, Label, MetricType, Sample, Value};
+use goscope::formats::exposition::{Format, Item, Label, MetricType, Sample, Value};
 use proptest::prelude::*;
 
 type Series = (String, Vec<(String, String)>);
@@ -77,7 +77,8 @@ fn series_are_booked_by_their_name_not_by_the_last_type() {
 
 #[test]
 fn a_server_adds_its_own_label_and_renames_the_endpoints() {
-    let mut store = Store::with_target_label("instance", "a:1");
+    let mut store = Store::new();
+    store.begin_body(Format::Text, Some(("instance", "a:1")));
     add(&mut store, "x", &[("instance", "inner")], 1.0);
     let scrape = store.finish();
     let labels = [("exported_instance", "inner"), ("instance", "a:1")].map(|(n, v)| (n.to_owned(), v.to_owned()));

@@ -1,27 +1,63 @@
-//! From a source to a [`Scrape`].
+//! From sources to a [`Scrape`].
 
 use super::model::Scrape;
-use super::source::Fetched;
+use super::source::{Fetched, Scraper};
 use super::store::Store;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::formats::exposition::{Parser, Rules};
+
+/// What all sources of a run serve at one moment.
+pub struct Collected {
+    pub scrape: Scrape,
+    /// URLs and paths, as they are shown.
+    pub sources: Vec<String>,
+    /// Sources of several that could not be read.
+    pub failed: Vec<Error>,
+}
+
+/// Scrapes all; the series of several sources get the label `instance`. `say` hears what is worth knowing meanwhile.
+///
+/// Errors: those of the only source, or of the first when none of several could be read.
+pub fn collect(scrapers: &mut [Scraper], rules: Rules, say: &mut dyn FnMut(&str)) -> Result<Collected> {
+    let several = scrapers.len() > 1;
+    let (mut store, mut sources, mut failed) = (Store::new(), Vec::new(), Vec::new());
+    for scraper in scrapers {
+        match one(scraper, several, rules, &mut store, say) {
+            Ok(source) => sources.push(source),
+            Err(error) => failed.push(error),
+        }
+    }
+    match failed.pop() {
+        Some(error) if sources.is_empty() => return Err(error),
+        last => failed.extend(last),
+    }
+    Ok(Collected { scrape: store.finish(), sources, failed })
+}
+
+/// Returns its name.
+fn one(scraper: &mut Scraper, several: bool, rules: Rules, store: &mut Store, say: &mut dyn FnMut(&str)) -> Result<String> {
+    let mut fetched = scraper.scrape(say)?;
+    if let Some(why) = &fetched.refused {
+        say(&format!("a Prometheus server refuses this scrape: {why}"));
+    }
+    store.begin_body(fetched.format, several.then_some(("instance", fetched.instance.as_str())));
+    read(&mut fetched, rules, store)?;
+    Ok(fetched.url.unwrap_or(fetched.instance))
+}
 
 /// Parses a body while it comes.
 ///
 /// Errors, Io: it does not come whole.
-pub fn read(fetched: &mut Fetched, rules: Rules) -> Result<Scrape> {
-    let (mut parser, mut store) = (Parser::new(fetched.format, rules), Store::new());
-    let (mut pending, mut bytes) = (Vec::new(), 0);
+fn read(fetched: &mut Fetched, rules: Rules, store: &mut Store) -> Result<()> {
+    let mut parser = Parser::new(fetched.format, rules);
+    let mut pending = Vec::new();
     while let Some(block) = fetched.body.next_block()? {
-        bytes += block.len() as u64;
+        store.count_bytes(block.len());
         pending.extend_from_slice(&block);
         fetched.body.recycle(block);
         let used = parser.parse(&pending, false, &mut |item| store.add(item));
         pending.drain(..used);
     }
     parser.parse(&pending, true, &mut |item| store.add(item));
-    let mut scrape = store.finish();
-    scrape.quality.format = Some(fetched.format);
-    scrape.quality.bytes = bytes;
-    Ok(scrape)
+    Ok(())
 }

@@ -12,5 +12,5 @@ mod report;
 pub mod source;
 pub mod store;
 
-pub use collect::read;
-pub use report::{Format, View, write};
+pub use collect::{Collected, collect};
+pub use report::{Format, View, finding_text, write};

@@ -6,14 +6,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::SystemTime;
 
+use super::analyze::baseline::Change;
 use super::analyze::buckets::{Buckets, Wanted, buckets};
 use super::analyze::exemplars::{Exemplars, Sampling, exemplars};
+use super::analyze::gate;
 use super::analyze::lint::{self, lint};
 use super::analyze::memory::{Memory, Server, memory};
 use super::analyze::metrics::{Metric, metrics, values};
+use super::analyze::outlook::growth::Growth;
 use super::analyze::outlook::{Outlook, outlooks, start_time};
 use super::analyze::shapes::{Shape, shape};
+use super::analyze::simulate::Simulation;
 use super::analyze::without::{Counted, Plan, Scratch, Without, Workspace, plan};
+use super::collect::Collected;
 use super::model::{Family, Scrape};
 
 /// More threads than this gain nothing.
@@ -35,6 +40,8 @@ pub struct Profile {
     pub captured_at: SystemTime,
     /// URLs and paths, as they are shown.
     pub sources: Vec<String>,
+    /// Sources that could not be read, and why.
+    pub failed: Vec<String>,
     pub scrape: Scrape,
     /// Biggest first.
     pub metrics: Vec<Metric>,
@@ -46,20 +53,44 @@ pub struct Profile {
     pub buckets: Vec<(usize, Buckets)>,
     pub exemplars: Option<Exemplars>,
     pub lint: Option<Vec<lint::Finding>>,
+    pub gate: Option<Gate>,
+    pub growth: Option<Growing>,
+    pub simulation: Option<Simulation>,
+}
+
+/// How it grew over several scrapes.
+#[derive(Debug, Clone)]
+pub struct Growing {
+    pub growth: Growth,
+    /// When this many series are reached is told.
+    pub budget: Option<u64>,
+}
+
+/// What the limits say.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    pub findings: Vec<gate::Finding>,
+    /// Since the baseline, where there is one.
+    pub changes: Option<Vec<Change>>,
 }
 
 impl Profile {
-    pub fn new(scrape: Scrape, sources: Vec<String>, captured_at: SystemTime, options: &Options) -> Self {
+    pub fn new(collected: Collected, captured_at: SystemTime, options: &Options) -> Self {
+        let Collected { scrape, sources, failed } = collected;
         let now = captured_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         Profile {
             captured_at,
             sources,
+            failed: failed.iter().map(ToString::to_string).collect(),
             metrics: metrics(&scrape, without(&scrape, options.top), shapes(&scrape)),
             outlooks: outlooks(&scrape, start_time(&scrape).map(|start| now - start)),
             memory: memory(&scrape, &Server::default()),
             buckets: options.buckets.as_ref().map(|wanted| histograms(&scrape, wanted)).unwrap_or_default(),
             exemplars: options.exemplars.as_ref().map(|sampling| exemplars(&scrape, sampling)),
             lint: options.lint.then(|| lint(&scrape)),
+            gate: None,
+            growth: None,
+            simulation: None,
             scrape,
         }
     }

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::children;
 use super::model::{Column, Exemplar, Family, Id, Member, PROBLEMS_KEPT, Role, Scrape};
-use crate::formats::exposition::{self, Item, Label, MetricType, Problem, Sample, Severity, Value};
+use crate::formats::exposition::{self, Format, Item, Label, MetricType, Problem, Sample, Severity, Value};
 
 #[derive(Default)]
 pub struct Store {
@@ -49,10 +49,15 @@ impl Store {
         Self::default()
     }
 
-    /// Adds one label to every series; a label of that name that the endpoint itself serves gets `exported_` before its name, as Prometheus
-    /// has it without `honor_labels` (scrape/scrape.go, resolveConflictingExposedLabels).
-    pub fn with_target_label(name: &str, value: &str) -> Self {
-        Store { target: Some((name.to_owned(), value.to_owned())), ..Self::default() }
+    /// What is added from now on is of another body. With a label, its series get that: one of the same name that the endpoint itself serves
+    /// gets `exported_` before its name, as Prometheus has it without `honor_labels` (scrape/scrape.go, resolveConflictingExposedLabels).
+    pub fn begin_body(&mut self, format: Format, target: Option<(&str, &str)>) {
+        self.scrape.quality.format = Some(format);
+        self.target = target.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    }
+
+    pub fn count_bytes(&mut self, bytes: usize) {
+        self.scrape.quality.bytes += bytes as u64;
     }
 
     pub fn add(&mut self, item: Item<'_>) {

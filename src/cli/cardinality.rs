@@ -1,14 +1,16 @@
 //! `goscope cardinality`: its command line.
 
-use std::time::SystemTime;
-
 use clap::{Args, ValueEnum};
 
 use super::Context;
+use super::cardinality_gate::{self, GateArgs};
+use super::cardinality_plan::PlanArgs;
 use super::cardinality_source::SourceArgs;
+use super::cardinality_time::TimeArgs;
 use super::target::{self, Wait};
 use crate::cardinality::analyze::buckets::Wanted;
 use crate::cardinality::analyze::exemplars::Sampling;
+use crate::cardinality::analyze::simulate::simulate;
 use crate::cardinality::profile::{Options, Profile};
 use crate::cardinality::source::{Scraper, Source};
 use crate::cardinality::{self, View};
@@ -30,8 +32,10 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct CardinalityArgs {
     /// URL, file, `-` for standard input, or process: its id, or its name where no file is called so
-    #[arg(value_name = "SOURCE")]
-    source: String,
+    ///
+    /// Series of several sources are told apart by the label `instance`.
+    #[arg(value_name = "SOURCE", required = true)]
+    sources: Vec<String>,
     #[command(flatten)]
     wait: Wait,
     /// How to print
@@ -56,6 +60,12 @@ pub struct CardinalityArgs {
     #[arg(long, value_enum, value_name = "SECTION", value_delimiter = ',')]
     show: Vec<Section>,
     #[command(flatten)]
+    time: TimeArgs,
+    #[command(flatten)]
+    plan: PlanArgs,
+    #[command(flatten)]
+    gate: GateArgs,
+    #[command(flatten)]
     reading: SourceArgs,
 }
 
@@ -71,7 +81,7 @@ enum Section {
 
 impl CardinalityArgs {
     fn shows(&self, section: Section) -> bool {
-        self.show.contains(&section) || self.show.is_empty() && self.format != Format::Table
+        self.show.contains(&section) || self.show.is_empty() && matches!(self.format, Format::Json | Format::Jsonl)
     }
 
     fn profile_options(&self) -> Options {
@@ -92,6 +102,12 @@ enum Format {
     Json,
     /// One object a line
     Jsonl,
+    /// Series by metric, label and value, for `go tool pprof`
+    Pprof,
+    /// The same as text, one stack a line
+    Folded,
+    /// The same as a flame graph
+    Svg,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -103,32 +119,80 @@ enum Parser {
 }
 
 pub fn run(args: &CardinalityArgs, context: &Context) -> Result<()> {
-    let mut out = context.open()?;
-    let rules = match args.parser {
-        Parser::Prometheus => Rules::Prometheus,
-        Parser::Strict => Rules::Strict,
+    let limits = args.gate.limits()?;
+    let simulated = args.plan.config()?;
+    let mut out = match args.format {
+        Format::Pprof => context.open_binary("pprof")?,
+        _ => context.open()?,
     };
-    let options = args.reading.options()?;
-    let source = Source::parse(&args.source, &options)?;
-    let mut scraper = Scraper::new(source, options, |word| target::resolve(word, &args.wait, context.console))?;
-    let mut fetched = scraper.scrape(&mut |text| context.console.hint(text))?;
-    if let Some(why) = &fetched.refused {
-        context.console.warning(&format!("a Prometheus server refuses this scrape: {why}"));
+    let mut scrapes = args.time.scrapes(args.scrapers(context)?, args.rules(), context)?;
+    let growth = args.time.growth(&scrapes, args.gate.max_series);
+    let Some((captured_at, last)) = scrapes.pop() else { return Ok(()) };
+    drop(scrapes);
+
+    let mut profile = Profile::new(last, captured_at, &args.profile_options());
+    profile.growth = growth;
+    profile.simulation = simulated.map(|config| simulate(&profile.scrape, &config));
+    profile.gate = args.gate.check(&limits, &profile);
+    args.gate.save(&profile)?;
+    for failed in &profile.failed {
+        context.console.warning(failed);
     }
-    let scrape = cardinality::read(&mut fetched, rules)?;
-    let sources = vec![fetched.url.unwrap_or(fetched.instance)];
-    let profile = Profile::new(scrape, sources, SystemTime::now(), &args.profile_options());
-    let format = match args.format {
-        Format::Table => cardinality::Format::Table,
-        Format::Json => cardinality::Format::Json,
-        Format::Jsonl => cardinality::Format::Jsonl,
-    };
-    cardinality::write(&profile, format, View { limit: args.limit, detailed: args.detail }, &mut out)?;
+    let view = View { limit: args.limit, detailed: args.detail };
+    cardinality::write(&profile, args.format.into(), view, &mut out)?;
     out.finish()?;
-    match profile.scrape.quality.errors {
-        0 => Ok(()),
-        _ if args.lenient => Ok(()),
-        errors => Err(Error::io(format!("the body has {}; what could be read is profiled", count(errors, "error")))
-            .hint("--lenient takes that for a success")),
+    args.outcome(&profile, context)
+}
+
+impl CardinalityArgs {
+    fn rules(&self) -> Rules {
+        match self.parser {
+            Parser::Prometheus => Rules::Prometheus,
+            Parser::Strict => Rules::Strict,
+        }
+    }
+
+    fn scrapers(&self, context: &Context) -> Result<Vec<Scraper>> {
+        let options = self.reading.options()?;
+        let scraper = |word: &String| {
+            let source = Source::parse(word, &options)?;
+            Scraper::new(source, options.clone(), |word| target::resolve(word, &self.wait, context.console))
+        };
+        self.sources.iter().map(scraper).collect()
+    }
+
+    /// What makes the run fail, the highest exit code first; the rest is told as well.
+    fn outcome(&self, profile: &Profile, context: &Context) -> Result<()> {
+        let passed = cardinality_gate::verdict(profile.gate.as_ref());
+        let unreadable = match (profile.failed.len(), profile.scrape.quality.errors) {
+            (0, 0) => None,
+            (0, _) if self.lenient => None,
+            (0, errors) => Some(
+                Error::io(format!("the body has {}; what could be read is profiled", count(errors, "error")))
+                    .hint("--lenient takes that for a success"),
+            ),
+            (failed, _) => Some(Error::io(format!("{} could not be read; the others are profiled", count(failed as u64, "source")))),
+        };
+        match (unreadable, passed) {
+            (None, passed) => passed,
+            (Some(error), Ok(())) => Err(error),
+            (Some(error), Err(findings)) => {
+                context.console.error(&findings);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl From<Format> for cardinality::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Table => cardinality::Format::Table,
+            Format::Json => cardinality::Format::Json,
+            Format::Jsonl => cardinality::Format::Jsonl,
+            Format::Pprof => cardinality::Format::Pprof,
+            Format::Folded => cardinality::Format::Folded,
+            Format::Svg => cardinality::Format::Svg,
+        }
     }
 }

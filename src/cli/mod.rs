@@ -1,7 +1,10 @@
 //! The command line: what can be typed, what it means, and one match from subcommand to feature.
 
 mod cardinality;
+mod cardinality_gate;
+mod cardinality_plan;
 mod cardinality_source;
+mod cardinality_time;
 mod generate;
 mod global;
 mod goroutines;

@@ -36,6 +36,14 @@ pub fn size(text: &str) -> Result<u64, String> {
     if bytes < 1.0 || bytes > u64::MAX as f64 { Err(bad()) } else { Ok(bytes as u64) }
 }
 
+/// `10%`, `10` or `2.5`, not negative; the result is a share: 0.1.
+pub fn percent(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').trim().parse::<f64>() {
+        Ok(percent) if percent.is_finite() && percent >= 0.0 => Ok(percent / 100.0),
+        _ => Err("write a percentage such as `10%`".to_owned()),
+    }
+}
+
 /// `key=value`, the key not empty.
 pub fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -87,6 +95,12 @@ mod tests {
         for text in ["", "0", "GiB", "-1", "1.2.3", "1 apple", "1e3", "99999999999TiB", "ib"] {
             assert!(size(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn percentages() {
+        assert_eq!((percent("10%"), percent("2.5"), percent("0")), (Ok(0.1), Ok(0.025), Ok(0.0)));
+        assert!(percent("").is_err() && percent("-1%").is_err() && percent("nan").is_err() && percent("ten").is_err());
     }
 
     #[test]

@@ -93,7 +93,6 @@ pub fn findings(changes: &[Change], most_growth: f64) -> Vec<Finding> {
         label: change.label.as_ref().map(|label| label.name.clone()),
         limit: limit(change),
         seen: change.now,
-        hint: None,
         waiver: None,
     };
     grown.map(finding).collect()

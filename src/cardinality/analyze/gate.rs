@@ -37,8 +37,6 @@ pub struct Finding {
     pub label: Option<String>,
     pub limit: u64,
     pub seen: u64,
-    /// What the label's values look like, where that is known.
-    pub hint: Option<String>,
     pub waiver: Option<Waived>,
 }
 
@@ -72,15 +70,13 @@ pub fn check(scrape: &Scrape, metrics: &[Metric], budget: &Budget, now: SystemTi
             label: biggest.and_then(|metric| culprit(scrape, metric)),
             limit,
             seen: scrape.series(),
-            hint: None,
             waiver: None,
         });
     }
     for metric in metrics {
         let metric_name = name(metric);
         let allowed = budget.of(&metric_name);
-        let finding =
-            |rule, label, limit, seen| Finding { rule, metric: metric_name.clone(), label, limit, seen, hint: None, waiver: None };
+        let finding = |rule, label, limit, seen| Finding { rule, metric: metric_name.clone(), label, limit, seen, waiver: None };
         if let Some(limit) = allowed.series.filter(|limit| metric.series > *limit) {
             findings.push(finding(Rule::SeriesPerMetric, culprit(scrape, metric), limit, metric.series));
         }

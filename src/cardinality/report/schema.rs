@@ -74,6 +74,7 @@ pub struct Empty {}
 #[derive(Serialize)]
 pub struct Target<'a> {
     sources: &'a [String],
+    failed: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -219,7 +220,7 @@ fn envelope<B: Serialize>(profile: &Profile, body: B) -> Envelope<Target<'_>, Qu
         warnings: quality.warnings,
         exact: true,
     };
-    Envelope::new("cardinality", profile.captured_at, Target { sources: &profile.sources }, quality, body)
+    Envelope::new("cardinality", profile.captured_at, Target { sources: &profile.sources, failed: &profile.failed }, quality, body)
 }
 
 fn metrics(profile: &Profile) -> impl Iterator<Item = MetricRow<'_>> {

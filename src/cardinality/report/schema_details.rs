@@ -3,6 +3,9 @@
 use serde::Serialize;
 
 use super::details::severity;
+use super::findings::GateBody;
+use super::growth::GrowthBody;
+use super::simulation::SimulationBody;
 use crate::cardinality::analyze::buckets::Buckets;
 use crate::cardinality::analyze::exemplars::{Exemplars, Figures};
 use crate::cardinality::model::{Id, Scrape};
@@ -16,6 +19,12 @@ pub struct Details<'a> {
     exemplars: Option<AllExemplars<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lint: Option<Vec<Lint<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    growth: Option<GrowthBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    simulation: Option<SimulationBody<'a>>,
+    #[serde(flatten)]
+    gate: Option<GateBody<'a>>,
 }
 
 #[derive(Serialize)]
@@ -97,6 +106,9 @@ impl<'a> Details<'a> {
             histograms: profile.buckets.iter().map(|(family, buckets)| histogram(scrape, *family, buckets)).collect(),
             exemplars: profile.exemplars.as_ref().map(|exemplars| all_exemplars(scrape, exemplars)),
             lint: profile.lint.as_ref().map(|findings| findings.iter().map(lint).collect()),
+            growth: profile.growth.as_ref().map(GrowthBody::new),
+            simulation: profile.simulation.as_ref().map(SimulationBody::new),
+            gate: profile.gate.as_ref().map(GateBody::new),
         }
     }
 }

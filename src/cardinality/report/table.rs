@@ -2,9 +2,8 @@
 
 use std::io::Write;
 
-use super::View;
-use super::details;
 use super::wording::{dependency, format_name, percent, shape_name, thousands, verdict, verdict_name};
+use super::{View, details, findings, growth, simulation};
 use crate::cardinality::analyze::metrics::Metric;
 use crate::cardinality::analyze::outlook::{Outlook, Verdict};
 use crate::cardinality::analyze::shapes::Bounded;
@@ -19,6 +18,15 @@ pub fn write(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
         labels(profile, metric, out)?;
     }
     details::write(profile, view.limit, out)?;
+    if let Some(growing) = &profile.growth {
+        growth::write(growing, view.limit, out)?;
+    }
+    if let Some(simulated) = &profile.simulation {
+        simulation::write(simulated, out)?;
+    }
+    if let Some(gate) = &profile.gate {
+        findings::write(gate, view.limit, out)?;
+    }
     problems(&profile.scrape, out)?;
     totals(profile, out)
 }
@@ -126,11 +134,11 @@ fn labels(profile: &Profile, metric: &Metric, out: &mut Output) -> Result<()> {
         let name = output::escape(scrape.text(label.name)).into_owned();
         line(out, &format!("  {}: {}", out.style().paint(Paint::Warning, &name), shape.advice.text()))?;
     }
-    growth(&profile.outlooks[metric.family], out)
+    to_come(&profile.outlooks[metric.family], out)
 }
 
 /// What the counts of a metric say of children to come.
-fn growth(outlook: &Outlook, out: &mut Output) -> Result<()> {
+fn to_come(outlook: &Outlook, out: &mut Output) -> Result<()> {
     let (Verdict::Growing, Some(counts)) = (outlook.verdict, &outlook.counts) else { return Ok(()) };
     let more = (counts.chao1.value - outlook.children as f64).max(0.0).round() as u64;
     let chance = percent(counts.next_opens);

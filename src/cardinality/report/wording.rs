@@ -1,5 +1,6 @@
 //! Words that the formats share.
 
+use crate::cardinality::analyze::gate::{Finding, Rule};
 use crate::cardinality::analyze::outlook::{Outlook, Verdict};
 use crate::cardinality::analyze::shapes::{Bounded, Shape};
 use crate::cardinality::analyze::without::Label;
@@ -96,6 +97,18 @@ pub fn verdict(outlook: &Outlook, shapes: &[Shape]) -> Verdict {
     match outlook.verdict {
         Verdict::Bounded if unbounded => Verdict::Unknown,
         verdict => verdict,
+    }
+}
+
+/// One line: the limit, what was seen, and who makes it.
+pub fn finding_text(finding: &Finding) -> String {
+    let label = |before: &str| finding.label.as_ref().map(|label| format!("{before}{label}")).unwrap_or_default();
+    let (metric, seen, limit) = (&finding.metric, thousands(finding.seen), thousands(finding.limit));
+    match finding.rule {
+        Rule::Series => format!("{seen} series, more than {limit}; the biggest metric is {metric}{}", label(", by its label ")),
+        Rule::SeriesPerMetric => format!("{metric} has {seen} series, more than {limit}{}", label(", by its label ")),
+        Rule::LabelValues => format!("{metric} has {seen} values of{}, more than {limit}", label(" ")),
+        Rule::Growth => format!("{metric} has grown to {seen} series, more than {limit}{}", label(", by its label ")),
     }
 }
 

@@ -12,7 +12,7 @@ use std::io::{self, BufReader, IsTerminal, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use reqwest::{StatusCode, Url};
 
@@ -134,6 +134,14 @@ impl Scraper {
             Source::Process(word) => Origin::Process(find(&word)?, None),
         };
         Ok(Scraper { origin, options })
+    }
+
+    /// When a file was last written; `None` of all other sources.
+    pub fn written_at(&self) -> Option<SystemTime> {
+        match &self.origin {
+            Origin::File(path) => path.metadata().and_then(|about| about.modified()).ok(),
+            _ => None,
+        }
     }
 
     /// Begins a scrape; `say` hears which ports of a process are tried.

@@ -1,0 +1,114 @@
+//! How an endpoint grew, for people and for machines.
+
+use serde::Serialize;
+
+use super::table::{blank, line};
+use super::wording::thousands;
+use crate::cardinality::analyze::outlook::growth::{Model, Trend};
+use crate::cardinality::profile::Growing;
+use crate::error::Result;
+use crate::output::{Align, Output, Paint, Table};
+
+const HOUR: f64 = 3600.0;
+
+pub fn write(growing: &Growing, limit: usize, out: &mut Output) -> Result<()> {
+    blank(out)?;
+    let growth = &growing.growth;
+    let mut table = Table::new(&[
+        ("GROWTH", Align::Shrink),
+        ("BEFORE", Align::Right),
+        ("NOW", Align::Right),
+        ("NEW", Align::Right),
+        ("GONE", Align::Right),
+        ("NEW/S", Align::Right),
+        ("GROWTH/H", Align::Right),
+    ]);
+    let mut families: Vec<&(String, Trend)> = growth.families.iter().filter(|(_, trend)| trend.appeared() + trend.gone() > 0).collect();
+    families.sort_by_key(|(_, trend)| std::cmp::Reverse(trend.appeared()));
+    let shown = families.iter().take(limit).map(|(name, trend)| (name.as_str(), trend));
+    for (name, trend) in shown.chain([("all", &growth.total)]) {
+        let ends = (trend.points.first(), trend.points.last());
+        let series = |point: Option<&crate::cardinality::analyze::outlook::growth::Point>| thousands(point.map_or(0, |point| point.series));
+        table.row([
+            name.to_owned(),
+            series(ends.0),
+            series(ends.1),
+            thousands(trend.appeared()),
+            thousands(trend.gone()),
+            trend.new_per_second().map(|rate| format!("{rate:.2}")).unwrap_or_default(),
+            trend.growth_per_second().map_or_else(|| "none".to_owned(), |rate| format!("{:.0}", rate * HOUR)),
+        ]);
+    }
+    table.write(out)?;
+    if growth.restarted {
+        line(out, &out.style().paint(Paint::Warning, "the process was restarted between the scrapes: its series began anew"))?;
+    }
+    if let Some(budget) = growing.budget {
+        let text = match growth.total.until(budget) {
+            Some(eta) if eta.hours == 0.0 => format!("{} series are reached", thousands(budget)),
+            Some(eta) => format!("{} series in about {:.1} hours ({})", thousands(budget), eta.hours, model(eta.model)),
+            None => format!("no growth towards {} series was seen", thousands(budget)),
+        };
+        line(out, &text)?;
+    }
+    Ok(())
+}
+
+fn model(model: Model) -> &'static str {
+    match model {
+        Model::Linear => "linear",
+        Model::Heaps => "heaps",
+    }
+}
+
+#[derive(Serialize)]
+pub struct GrowthBody<'a> {
+    restarted: bool,
+    budget: Option<u64>,
+    hours_until_budget: Option<f64>,
+    total: TrendRow,
+    metrics: Vec<MetricTrend<'a>>,
+}
+
+#[derive(Serialize)]
+struct MetricTrend<'a> {
+    metric: &'a str,
+    #[serde(flatten)]
+    trend: TrendRow,
+}
+
+#[derive(Serialize)]
+struct TrendRow {
+    seconds: f64,
+    before: u64,
+    now: u64,
+    new: u64,
+    gone: u64,
+    new_per_second: Option<f64>,
+    growth_per_hour: Option<f64>,
+}
+
+impl<'a> GrowthBody<'a> {
+    pub fn new(growing: &'a Growing) -> Self {
+        let growth = &growing.growth;
+        GrowthBody {
+            restarted: growth.restarted,
+            budget: growing.budget,
+            hours_until_budget: growing.budget.and_then(|budget| growth.total.until(budget)).map(|eta| eta.hours),
+            total: trend_row(&growth.total),
+            metrics: growth.families.iter().map(|(metric, trend)| MetricTrend { metric, trend: trend_row(trend) }).collect(),
+        }
+    }
+}
+
+fn trend_row(trend: &Trend) -> TrendRow {
+    TrendRow {
+        seconds: trend.seconds(),
+        before: trend.points.first().map_or(0, |point| point.series),
+        now: trend.points.last().map_or(0, |point| point.series),
+        new: trend.appeared(),
+        gone: trend.gone(),
+        new_per_second: trend.new_per_second(),
+        growth_per_hour: trend.growth_per_second().map(|rate| rate * HOUR),
+    }
+}

@@ -1,0 +1,31 @@
+//! Flags of `goscope cardinality` about what to change.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cardinality::relabel::Config;
+use crate::error::{Error, Result};
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What to change")]
+pub struct PlanArgs {
+    /// Run the relabel rules of FILE over the scrape, and tell what is dropped, merged and broken
+    ///
+    /// A list of rules, metric_relabel_configs, a whole prometheus.yml, or a ServiceMonitor.
+    #[arg(long, value_name = "FILE")]
+    simulate: Option<PathBuf>,
+    /// The rules of this job of the file, where it has several
+    #[arg(long, value_name = "NAME", requires = "simulate")]
+    job: Option<String>,
+}
+
+impl PlanArgs {
+    /// The rules to run. Errors: the file can't be read, or Prometheus would not take it.
+    pub fn config(&self) -> Result<Option<Config>> {
+        let Some(path) = &self.simulate else { return Ok(None) };
+        let name = path.display();
+        let text = std::fs::read_to_string(path).map_err(|error| Error::io(format!("cannot read {name}")).because(error))?;
+        Config::parse(&text, self.job.as_deref()).map(Some).map_err(|error| error.about(name))
+    }
+}
