@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/stored.rs"]
+mod stored;
+
 use std::collections::BTreeMap;
 
-use goscope::cardinality::model::{Id, Scrape};
+use goscope::cardinality::model::Scrape;
 use goscope::cardinality::store::Store;
 use goscope::formats::exposition::{Format, Item, Label, MetricType, Sample, Value};
 use proptest::prelude::*;
-
-type Series = (String, Vec<(String, String)>);
+use stored::{Series, series};
 
 fn sample<'a>(name: &'a str, labels: &'a [Label<'a>], value: f64) -> Item<'a> {
     let value = Value::Float(value);
@@ -19,27 +21,6 @@ fn sample<'a>(name: &'a str, labels: &'a [Label<'a>], value: f64) -> Item<'a> {
 fn add(store: &mut Store, name: &str, labels: &[(&str, &str)], value: f64) {
     let labels: Vec<Label<'_>> = labels.iter().map(|(name, value)| Label { name, value }).collect();
     store.add(sample(name, &labels, value));
-}
-
-/// Every series that the tables hold, with its value.
-fn series(scrape: &Scrape) -> BTreeMap<Series, f64> {
-    let mut all = BTreeMap::new();
-    for family in &scrape.families {
-        for child in 0..family.children() {
-            for (member, value) in family.members(child).iter().zip(family.values(child)) {
-                let text = |id: Id| scrape.text(id).to_owned();
-                let mut labels: Vec<(String, String)> = family.labels(child).map(|(name, value)| (text(name), text(value))).collect();
-                if let Some(label) = member.role.bound_label() {
-                    labels.push((label.to_owned(), text(member.bound)));
-                }
-                labels.sort();
-                let key = (scrape.series_name(family, member.role), labels);
-                assert!(all.insert(key.clone(), *value).is_none(), "twice: {key:?}");
-            }
-        }
-    }
-    assert_eq!(all.len() as u64, scrape.series());
-    all
 }
 
 #[test]
