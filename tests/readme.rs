@@ -23,6 +23,15 @@ const GO: &str = "go1.26.11";
 /// Stands for the directory that the commands run in.
 const DIRECTORY: &str = "/srv";
 
+/// A rule of the kind that is often recommended, and one that does nothing.
+const RULES: &str = "\
+- action: labeldrop
+  regex: client|path
+- action: drop
+  source_labels: [le]
+  regex: '5'
+";
+
 #[test]
 fn transcripts_are_real() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
@@ -112,6 +121,9 @@ impl Stage {
         let sample = Service::start(&mut Command::new(build(directory.path(), "sample", &["-trimpath", "-ldflags=-s -w"])));
         let billing = Service::start(&mut Command::new(build(directory.path(), "billing", &["-trimpath", "-buildmode=pie"])));
         let address = sample.said.iter().find_map(|line| line.strip_prefix("listening ")).unwrap().to_owned();
+        let scrape = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/data/scrapes/client_golang.txt");
+        fs::copy(scrape, directory.path().join("shop.prom")).unwrap();
+        fs::write(directory.path().join("rules.yml"), RULES).unwrap();
         let user = Command::new("id").arg("-un").output().unwrap();
         let user = String::from_utf8(user.stdout).unwrap().trim().to_owned();
         let stage = Stage { sample, billing, address, directory, user, hanging: Default::default() };

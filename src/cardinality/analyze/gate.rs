@@ -95,10 +95,16 @@ pub fn check(scrape: &Scrape, metrics: &[Metric], budget: &Budget, now: SystemTi
     findings
 }
 
-/// The label without which the fewest series are left.
+/// The label without which the fewest series are left; two labels, where each alone follows from the other.
 pub fn culprit(scrape: &Scrape, metric: &Metric) -> Option<String> {
-    let worst: &Label = metric.without.labels.iter().min_by_key(|label| label.series_without)?;
-    (worst.series_without < metric.series).then(|| scrape.text(worst.name).to_owned())
+    let labels = &metric.without.labels;
+    let name = |label: &Label| scrape.text(label.name);
+    let worst = labels.iter().min_by_key(|label| label.series_without)?;
+    if worst.series_without < metric.series {
+        return Some(name(worst).to_owned());
+    }
+    let pair = metric.without.pairs.iter().min_by_key(|pair| pair.series_without)?;
+    (pair.series_without < metric.series).then(|| pair.labels.map(|label| name(&labels[label])).join(" and "))
 }
 
 /// A waiver of a metric holds for its series and all its labels, one of a label for that alone. None holds for the whole scrape.

@@ -10,6 +10,9 @@ use crate::cardinality::analyze::simulate::{Harm, Idle, RuleEffect, Simulation};
 use crate::error::{Error, Result};
 use crate::output::{Align, Output, Paint, Table, escape};
 
+/// Pairs of series that become one, in the table.
+const EXAMPLES: usize = 2;
+
 pub fn write(simulation: &Simulation, out: &mut Output) -> Result<()> {
     blank(out)?;
     let mut table = Table::new(&[
@@ -55,7 +58,7 @@ fn harms(simulation: &Simulation, out: &mut Output) -> Result<()> {
             line(out, &format!("{name}: {} (children: {children}, such as {})", harm_text(harmed.harm), escape(&harmed.example)))?;
         }
     }
-    for collision in &simulation.collisions {
+    for collision in simulation.collisions.iter().take(EXAMPLES) {
         let rule = simulation.rules.get(collision.rule).map_or(0, |rule| rule.line);
         let (kept, lost, result) = (escape(&collision.kept), escape(&collision.lost), escape(&collision.result));
         writeln!(out, "line {rule}: {lost}\n    is lost to {kept}\n    both become {result}").map_err(Error::write)?;

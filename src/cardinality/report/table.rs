@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::wording::{dependency, format_name, percent, shape_name, thousands, verdict, verdict_name};
 use super::{View, details, findings, growth, simulation};
+use crate::cardinality::analyze::gate::culprit;
 use crate::cardinality::analyze::metrics::Metric;
 use crate::cardinality::analyze::outlook::{Outlook, Verdict};
 use crate::cardinality::analyze::shapes::Bounded;
@@ -74,14 +75,12 @@ fn outlook(profile: &Profile, metric: &Metric) -> String {
     }
 }
 
-/// The label that costs most: its name, its values, and what is left without it.
+/// What costs most: a label and its values, or two labels.
 fn explodes_by(scrape: &Scrape, metric: &Metric) -> String {
-    let worst = metric.without.labels.iter().min_by_key(|label| label.series_without);
-    match worst {
-        Some(label) if label.series_without < metric.series => {
-            format!("{} ({} values)", scrape.text(label.name), thousands(label.values))
-        }
-        _ => String::new(),
+    let Some(culprit) = culprit(scrape, metric) else { return String::new() };
+    match metric.without.labels.iter().find(|label| scrape.text(label.name) == culprit) {
+        Some(label) => format!("{culprit} ({} values)", thousands(label.values)),
+        None => culprit,
     }
 }
 
