@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[allow(dead_code)]
 #[path = "support/scrape_items.rs"]
 mod scrape_items;
 #[path = "support/stored.rs"]

@@ -2,6 +2,7 @@
 //! load is no fault of the program. `tests/bench/run.sh` builds what this needs and runs it; a word as argument runs that part only.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod cardinality;
 mod gap;
 mod measure;
 mod price;
@@ -40,12 +41,13 @@ fn main() {
         large: bin.join("large"),
         scratch: root.join("target/bench"),
     };
-    let parts: [Part; 5] = [
+    let parts: [Part; 6] = [
         ("snapshot", "all goroutines with full stacks to JSON", snapshots),
         ("price", "one snapshot a second of a busy server", |b| price::report(&b.goscope, &b.subject, &b.scratch)),
         ("gap", "what a target's own clock sees", |b| gap::report(&b.goscope, &b.subject, &b.scratch)),
         ("start", "start-up", start),
         ("ps", "ps with 500 processes more", ps),
+        ("cardinality", "a /metrics body of a million series", |b| cardinality::report(&b.goscope, &b.scratch)),
     ];
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let version = fs::read_to_string("/proc/version").unwrap_or_default();
