@@ -146,6 +146,7 @@ exemplars\t'What exemplars cost, and what is left when only the busiest children
 lint\t'What is wrong with names, help texts and units'"
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l interval -d 'Scrape again after this time, and tell what grew; Ctrl-C ends it with what was seen' -r
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l count -d 'How many scrapes' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l budget -d 'With --suggest: how many series there should be at most' -r
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l simulate -d 'Run the relabel rules of FILE over the scrape, and tell what is dropped, merged and broken' -r -F
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l job -d 'The rules of this job of the file, where it has several' -r
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l max-series -d 'There are more than N series' -r
@@ -180,6 +181,7 @@ always\t''
 never\t''"
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l lenient -d 'Exit with 0 although the body has errors'
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l successive -d 'The sources are saved scrapes of one endpoint, oldest first'
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l suggest -d 'Print a plan: what to change, what each change saves and costs, and the relabel rules for it'
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l insecure -d 'Trust any certificate'
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -s q -l quiet -d 'No hints, warnings or progress on stderr'
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -s v -l verbose -d 'Say on stderr what is done and how long it takes'

@@ -13,6 +13,8 @@ pub struct Collected {
     pub sources: Vec<String>,
     /// Sources of several that could not be read.
     pub failed: Vec<Error>,
+    /// What a server would not do with a source that goscope reads.
+    pub warnings: Vec<String>,
 }
 
 /// Scrapes all; the series of several sources get the label `instance`. `say` hears what is worth knowing meanwhile.
@@ -20,10 +22,13 @@ pub struct Collected {
 /// Errors: those of the only source, or of the first when none of several could be read.
 pub fn collect(scrapers: &mut [Scraper], rules: Rules, say: &mut dyn FnMut(&str)) -> Result<Collected> {
     let several = scrapers.len() > 1;
-    let (mut store, mut sources, mut failed) = (Store::new(), Vec::new(), Vec::new());
+    let (mut store, mut sources, mut failed, mut warnings) = (Store::new(), Vec::new(), Vec::new(), Vec::new());
     for scraper in scrapers {
         match one(scraper, several, rules, &mut store, say) {
-            Ok(source) => sources.push(source),
+            Ok((source, refused)) => {
+                warnings.extend(refused);
+                sources.push(source);
+            }
             Err(error) => failed.push(error),
         }
     }
@@ -31,18 +36,22 @@ pub fn collect(scrapers: &mut [Scraper], rules: Rules, say: &mut dyn FnMut(&str)
         Some(error) if sources.is_empty() => return Err(error),
         last => failed.extend(last),
     }
-    Ok(Collected { scrape: store.finish(), sources, failed })
+    Ok(Collected { scrape: store.finish(), sources, failed, warnings })
 }
 
-/// Returns its name.
-fn one(scraper: &mut Scraper, several: bool, rules: Rules, store: &mut Store, say: &mut dyn FnMut(&str)) -> Result<String> {
+/// Returns its name, and why a server refuses it.
+fn one(
+    scraper: &mut Scraper,
+    several: bool,
+    rules: Rules,
+    store: &mut Store,
+    say: &mut dyn FnMut(&str),
+) -> Result<(String, Option<String>)> {
     let mut fetched = scraper.scrape(say)?;
-    if let Some(why) = &fetched.refused {
-        say(&format!("a Prometheus server refuses this scrape: {why}"));
-    }
     store.begin_body(fetched.format, several.then_some(("instance", fetched.instance.as_str())));
     read(&mut fetched, rules, store)?;
-    Ok(fetched.url.unwrap_or(fetched.instance))
+    let refused = fetched.refused.map(|why| format!("a Prometheus server refuses this scrape: {why}"));
+    Ok((fetched.url.unwrap_or(fetched.instance), refused))
 }
 
 /// Parses a body while it comes.

@@ -17,6 +17,7 @@ use super::analyze::outlook::growth::Growth;
 use super::analyze::outlook::{Outlook, outlooks, start_time};
 use super::analyze::shapes::{Shape, shape};
 use super::analyze::simulate::Simulation;
+use super::analyze::suggest::{Plan as Fixes, suggest};
 use super::analyze::without::{Counted, Plan, Scratch, Without, Workspace, plan};
 use super::collect::Collected;
 use super::model::{Family, Scrape};
@@ -56,6 +57,7 @@ pub struct Profile {
     pub gate: Option<Gate>,
     pub growth: Option<Growing>,
     pub simulation: Option<Simulation>,
+    pub plan: Option<Fixes>,
 }
 
 /// How it grew over several scrapes.
@@ -76,7 +78,7 @@ pub struct Gate {
 
 impl Profile {
     pub fn new(collected: Collected, captured_at: SystemTime, options: &Options) -> Self {
-        let Collected { scrape, sources, failed } = collected;
+        let Collected { scrape, sources, failed, .. } = collected;
         let now = captured_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         Profile {
             captured_at,
@@ -91,8 +93,17 @@ impl Profile {
             gate: None,
             growth: None,
             simulation: None,
+            plan: None,
             scrape,
         }
+    }
+}
+
+impl Profile {
+    /// Looks for the edits that bring it to `budget`.
+    pub fn suggest(&mut self, budget: Option<u64>) {
+        let histograms = histograms(&self.scrape, &Wanted::default());
+        self.plan = Some(suggest(&self.scrape, &self.metrics, &histograms, &self.memory, budget));
     }
 }
 

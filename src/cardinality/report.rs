@@ -4,6 +4,7 @@ mod details;
 mod findings;
 mod graph;
 mod growth;
+mod plan;
 mod schema;
 mod schema_details;
 mod simulation;

@@ -129,10 +129,12 @@ pub fn run(args: &CardinalityArgs, context: &Context) -> Result<()> {
     let growth = args.time.growth(&scrapes, args.gate.max_series);
     let Some((captured_at, last)) = scrapes.pop() else { return Ok(()) };
     drop(scrapes);
+    last.warnings.iter().for_each(|warning| context.console.warning(warning));
 
     let mut profile = Profile::new(last, captured_at, &args.profile_options());
     profile.growth = growth;
     profile.simulation = simulated.map(|config| simulate(&profile.scrape, &config));
+    args.plan.suggest(&mut profile);
     profile.gate = args.gate.check(&limits, &profile);
     args.gate.save(&profile)?;
     for failed in &profile.failed {

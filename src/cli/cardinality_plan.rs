@@ -4,12 +4,19 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cardinality::profile::Profile;
 use crate::cardinality::relabel::Config;
 use crate::error::{Error, Result};
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "What to change")]
 pub struct PlanArgs {
+    /// Print a plan: what to change, what each change saves and costs, and the relabel rules for it
+    #[arg(long)]
+    suggest: bool,
+    /// With --suggest: how many series there should be at most
+    #[arg(long, value_name = "N", requires = "suggest")]
+    budget: Option<u64>,
     /// Run the relabel rules of FILE over the scrape, and tell what is dropped, merged and broken
     ///
     /// A list of rules, metric_relabel_configs, a whole prometheus.yml, or a ServiceMonitor.
@@ -21,6 +28,12 @@ pub struct PlanArgs {
 }
 
 impl PlanArgs {
+    pub fn suggest(&self, profile: &mut Profile) {
+        if self.suggest {
+            profile.suggest(self.budget);
+        }
+    }
+
     /// The rules to run. Errors: the file can't be read, or Prometheus would not take it.
     pub fn config(&self) -> Result<Option<Config>> {
         let Some(path) = &self.simulate else { return Ok(None) };

@@ -43,7 +43,13 @@ impl TimeArgs {
         if let Some(interval) = self.interval {
             context.signals.open_window();
             while scrapes.len() < self.count as usize && !context.signals.wait(interval) {
-                scrapes.push(take()?);
+                match take() {
+                    Ok(scrape) => scrapes.push(scrape),
+                    Err(error) => {
+                        context.console.warning(&format!("{error}; what was seen until then is told"));
+                        break;
+                    }
+                }
             }
         }
         Ok(scrapes)

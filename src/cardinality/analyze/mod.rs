@@ -10,4 +10,5 @@ pub mod metrics;
 pub mod outlook;
 pub mod shapes;
 pub mod simulate;
+pub mod suggest;
 pub mod without;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::details::severity;
 use super::findings::GateBody;
 use super::growth::GrowthBody;
+use super::plan::PlanBody;
 use super::simulation::SimulationBody;
 use crate::cardinality::analyze::buckets::Buckets;
 use crate::cardinality::analyze::exemplars::{Exemplars, Figures};
@@ -23,6 +24,8 @@ pub struct Details<'a> {
     growth: Option<GrowthBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     simulation: Option<SimulationBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<PlanBody<'a>>,
     #[serde(flatten)]
     gate: Option<GateBody<'a>>,
 }
@@ -108,6 +111,7 @@ impl<'a> Details<'a> {
             lint: profile.lint.as_ref().map(|findings| findings.iter().map(lint).collect()),
             growth: profile.growth.as_ref().map(GrowthBody::new),
             simulation: profile.simulation.as_ref().map(SimulationBody::new),
+            plan: profile.plan.as_ref().map(PlanBody::new),
             gate: profile.gate.as_ref().map(GateBody::new),
         }
     }

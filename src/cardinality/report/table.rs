@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::wording::{dependency, format_name, percent, shape_name, thousands, verdict, verdict_name};
-use super::{View, details, findings, growth, simulation};
+use super::{View, details, findings, growth, plan, simulation};
 use crate::cardinality::analyze::gate::culprit;
 use crate::cardinality::analyze::metrics::Metric;
 use crate::cardinality::analyze::outlook::{Outlook, Verdict};
@@ -24,6 +24,9 @@ pub fn write(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
     }
     if let Some(simulated) = &profile.simulation {
         simulation::write(simulated, out)?;
+    }
+    if let Some(suggested) = &profile.plan {
+        plan::write(suggested, out)?;
     }
     if let Some(gate) = &profile.gate {
         findings::write(gate, view.limit, out)?;

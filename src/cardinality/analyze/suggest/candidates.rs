@@ -1,0 +1,174 @@
+//! What could be done to each metric.
+
+use super::{Candidate, Change, Edit, Risk, rules};
+use crate::cardinality::analyze::buckets::Buckets;
+use crate::cardinality::analyze::metrics::Metric;
+use crate::cardinality::analyze::shapes::{Bounded, Shape};
+use crate::cardinality::analyze::without::Label;
+use crate::cardinality::model::{Family, Id, Role, Scrape};
+use crate::cardinality::relabel::Regexp;
+use crate::formats::exposition::MetricType;
+
+/// A label with fewer values is no explosion.
+const FEW_VALUES: u64 = 10;
+
+pub fn all(scrape: &Scrape, metrics: &[Metric], buckets: &[(usize, Buckets)]) -> Vec<Candidate> {
+    let mut all: Vec<Candidate> = created(scrape, metrics).into_iter().collect();
+    for (family, buckets) in buckets {
+        all.extend(fewer_buckets(scrape, *family, buckets));
+    }
+    for metric in metrics {
+        all.extend(labels(scrape, metric));
+        all.extend(pairs(scrape, metric));
+        all.extend(matching(scrape, metric));
+        all.extend(no_buckets(scrape, metric));
+        all.push(dropped(scrape, metric));
+    }
+    all
+}
+
+fn edit(risk: Risk, what: String, metric: &str) -> Edit {
+    let (yaml, metric) = (String::new(), metric.to_owned());
+    Edit { risk, what, metric, label: None, series_saved: 0, bytes_saved: 0, yaml, hint: None }
+}
+
+fn name<'a>(scrape: &'a Scrape, metric: &Metric) -> &'a str {
+    scrape.text(scrape.families[metric.family].name)
+}
+
+fn has(metric: &Metric, role: Role) -> bool {
+    metric.roles.iter().any(|(found, _)| *found == role)
+}
+
+/// All `_created` series at once: they tell when a counter began, which the server stores as just another series.
+fn created(scrape: &Scrape, metrics: &[Metric]) -> Option<Candidate> {
+    let with: Vec<&Metric> = metrics.iter().filter(|metric| has(metric, Role::Created)).collect();
+    let names: Vec<&str> = with.iter().map(|metric| name(scrape, metric)).collect();
+    (!with.is_empty()).then(|| Candidate {
+        edit: Edit {
+            yaml: rules::drop_names(&[format!("{}_created", rules::any_of(&names))]),
+            ..edit(Risk::None, "drop the _created series, which only tell when counting began".to_owned(), "")
+        },
+        changes: with.iter().map(|metric| (metric.family, Change::WithoutRole(Role::Created))).collect(),
+    })
+}
+
+fn fewer_buckets(scrape: &Scrape, family: usize, buckets: &Buckets) -> Option<Candidate> {
+    let advice = buckets.selection.as_ref()?.advice.as_ref()?;
+    let metric = scrape.text(scrape.families[family].name);
+    let error = advice.choice.error.max(advice.unusual_error.unwrap_or(0.0)) * 100.0;
+    let what = format!("keep {} of its buckets: p50, p90 and p99 stay within {error:.1} %", advice.choice.bounds.len() + 1);
+    Some(Candidate {
+        edit: Edit {
+            label: Some("le".to_owned()),
+            yaml: rules::drop_bounds(metric, &advice.le_regex),
+            hint: Some(format!("or in the code: {}", advice.go_line)),
+            ..edit(Risk::Coarser, what, metric)
+        },
+        changes: vec![(family, Change::WithoutBounds(advice.dropped.clone()))],
+    })
+}
+
+/// Labels whose values never end.
+fn labels(scrape: &Scrape, metric: &Metric) -> Vec<Candidate> {
+    let family = &scrape.families[metric.family];
+    let unbounded = |(label, shape): &(&Label, &Shape)| shape.bounded == Bounded::Unbounded && label.values >= FEW_VALUES;
+    let found = metric.without.labels.iter().zip(&metric.shapes).filter(unbounded);
+    let candidate = |(label, shape): (&Label, &Shape)| {
+        let (metric_name, text) = (name(scrape, metric), scrape.text(label.name));
+        let what = format!("take the label {text} away: {} values, {}", label.values, shape.kind.id());
+        Candidate {
+            edit: Edit {
+                label: Some(text.to_owned()),
+                hint: Some(hint(scrape, family, text, shape)),
+                ..edit(Risk::Code, what, metric_name)
+            },
+            changes: vec![(metric.family, Change::WithoutLabel(label.name))],
+        }
+    };
+    found.map(candidate).collect()
+}
+
+/// Two labels that each tell the other: only both together can go.
+fn pairs(scrape: &Scrape, metric: &Metric) -> Vec<Candidate> {
+    let labels = &metric.without.labels;
+    let endless = |at: usize| metric.shapes[at].bounded == Bounded::Unbounded && labels[at].values >= FEW_VALUES;
+    let alone = |at: usize| labels[at].series_without;
+    let saves = metric.without.pairs.iter().filter(|pair| pair.labels.iter().all(|at| alone(*at) == metric.series));
+    let found = saves.filter(|pair| pair.series_without < metric.series && pair.labels.iter().any(|at| endless(*at)));
+    let candidate = |[a, b]: [usize; 2]| {
+        let shape = &metric.shapes[if endless(a) { a } else { b }];
+        let both = format!("{}, {}", scrape.text(labels[a].name), scrape.text(labels[b].name));
+        let what = format!("take the labels {both} away together: each follows from the other");
+        let hint = Some(hint(scrape, &scrape.families[metric.family], &both, shape));
+        Candidate {
+            edit: Edit { label: Some(both), hint, ..edit(Risk::Code, what, name(scrape, metric)) },
+            changes: vec![(metric.family, Change::WithoutLabel(labels[a].name)), (metric.family, Change::WithoutLabel(labels[b].name))],
+        }
+    };
+    found.map(|pair| candidate(pair.labels)).collect()
+}
+
+/// Series whose label holds an id, in labels of which other values do not.
+fn matching(scrape: &Scrape, metric: &Metric) -> Vec<Candidate> {
+    let family = &scrape.families[metric.family];
+    let mixed = |(_, shape): &(&Label, &Shape)| shape.bounded == Bounded::Unbounded && shape.mixed && shape.looked_at == shape.values;
+    let found = metric.without.labels.iter().zip(&metric.shapes).filter(mixed);
+    let candidate = |(label, shape): (&Label, &Shape)| {
+        let varying: Vec<&str> =
+            shape.templates.iter().filter(|template| template.varies).map(|template| template.regex.as_str()).collect();
+        let regex = varying.join("|");
+        let matches = Regexp::new(&regex).ok().filter(|_| !varying.is_empty())?;
+        let column = family.columns.iter().find(|column| column.name == label.name)?;
+        let mut values = column.cells.clone();
+        values.sort_unstable();
+        values.dedup();
+        values.retain(|value| *value != Id::EMPTY && matches.is_match(scrape.text(*value)));
+        let (metric_name, text) = (name(scrape, metric), scrape.text(label.name));
+        let names = rules::names_of(metric_name, metric.roles.iter().map(|(role, _)| *role));
+        let what = format!("drop the series whose {text} holds an id: {} of {} values", values.len(), label.values);
+        Some(Candidate {
+            edit: Edit {
+                label: Some(text.to_owned()),
+                yaml: rules::drop_values(&names, text, &regex),
+                ..edit(Risk::Lost, what, metric_name)
+            },
+            changes: vec![(metric.family, Change::WithoutValues(label.name, values))],
+        })
+    };
+    found.filter_map(candidate).collect()
+}
+
+/// What to do in the code, and what to do until then.
+fn hint(scrape: &Scrape, family: &Family, label: &str, shape: &Shape) -> String {
+    let metric = scrape.text(family.name);
+    let code = shape.advice.text();
+    let query = match family.kind {
+        MetricType::Counter => format!("sum without ({label}) (rate({metric}[5m]))"),
+        MetricType::Histogram => format!("sum without ({label}) (rate({metric}_bucket[5m]))"),
+        MetricType::Summary => format!("sum without ({label}) (rate({metric}_count[5m]))"),
+        _ => format!("sum without ({label}) ({metric})"),
+    };
+    format!("{code}; until then record {query} and keep the raw series for a short time only")
+}
+
+fn no_buckets(scrape: &Scrape, metric: &Metric) -> Option<Candidate> {
+    let metric_name = name(scrape, metric);
+    (has(metric, Role::Bucket) && has(metric, Role::Count)).then(|| Candidate {
+        edit: Edit {
+            label: Some("le".to_owned()),
+            yaml: rules::drop_names(&[format!("{}_bucket", rules::any_of(&[metric_name]))]),
+            ..edit(Risk::NoQuantiles, "drop all its buckets, keep sum and count".to_owned(), metric_name)
+        },
+        changes: vec![(metric.family, Change::WithoutRole(Role::Bucket))],
+    })
+}
+
+fn dropped(scrape: &Scrape, metric: &Metric) -> Candidate {
+    let metric_name = name(scrape, metric);
+    let names = rules::names_of(metric_name, metric.roles.iter().map(|(role, _)| *role));
+    Candidate {
+        edit: Edit { yaml: rules::drop_names(&names), ..edit(Risk::MetricLost, "drop the metric".to_owned(), metric_name) },
+        changes: vec![(metric.family, Change::Nothing)],
+    }
+}

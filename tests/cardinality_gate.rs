@@ -1,0 +1,181 @@
+//! `goscope cardinality` as a check: limits, budgets, baselines, growth, several sources; exit codes and who is told to be the culprit.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unsafe_code)]
+
+#[path = "support/scraped.rs"]
+mod scraped;
+#[path = "support/web.rs"]
+mod web;
+
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use scraped::{cardinality, folder, shop};
+use web::{Server, TEXT};
+
+#[test]
+fn a_limit_that_is_passed_is_1_and_names_the_culprit() {
+    let folder = folder(&[("shop.prom", &shop(40))]);
+    for (flag, limit, told) in [
+        ("--max-series", "40", "41 series, more than 40; the biggest metric is logins_total, by its label user"),
+        ("--max-series-per-metric", "39", "logins_total has 40 series, more than 39, by its label user"),
+        ("--max-label-values", "39", "logins_total has 40 values of user, more than 39"),
+    ] {
+        let run = cardinality(folder.path(), &["shop.prom", flag, limit]);
+        assert_eq!(run.code, 1, "{flag}: {}", run.stderr);
+        assert_eq!(run.stderr, format!("error: {told}\n"));
+        assert!(run.stdout.contains(told), "{}", run.stdout);
+        let json = cardinality(folder.path(), &["shop.prom", flag, limit, "--format", "json"]).json();
+        assert_eq!(json["passed"], false);
+        assert_eq!(json["findings"].as_array().unwrap().len(), 1);
+        assert_eq!((&json["findings"][0]["metric"], &json["findings"][0]["label"]), (&"logins_total".into(), &"user".into()));
+        // One more is enough.
+        let run = cardinality(folder.path(), &["shop.prom", flag, &(limit.parse::<u64>().unwrap() + 1).to_string()]);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{flag}");
+        assert!(run.stdout.contains("within all limits"), "{}", run.stdout);
+    }
+}
+
+#[test]
+fn a_budget_file_has_limits_by_metric_and_label_and_waivers_that_end() {
+    let budget = |waivers: &str| {
+        format!("default: {{series: 5}}\nmetrics:\n  logins_*: {{series: 100, labels: {{user: 39}}}}\nwaivers: [{waivers}]\n")
+    };
+    let with = |waivers: &str| {
+        let folder = folder(&[("shop.prom", &shop(40)), ("budgets.yaml", &budget(waivers))]);
+        cardinality(folder.path(), &["shop.prom", "--budget-file", "budgets.yaml"])
+    };
+    let run = with("");
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("logins_total has 40 values of user, more than 39"), "{}", run.stderr);
+    let run = with("{metric: logins_total, label: user, until: 2999-01-31, reason: known}");
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    assert!(run.stdout.contains("(waived until 2999-01-31: known)"), "{}", run.stdout);
+    let run = with("{metric: logins_total, label: user, until: 2001-01-31, reason: known}");
+    assert_eq!(run.code, 1);
+    assert!(run.stdout.contains("(waived until 2001-01-31, which is over: known)"), "{}", run.stdout);
+    // Of another label.
+    assert_eq!(with("{metric: logins_total, label: shop, until: 2999-01-31, reason: known}").code, 1);
+    // A flag goes before the file.
+    let folder = folder(&[("shop.prom", &shop(40)), ("budgets.yaml", &budget(""))]);
+    assert_eq!(cardinality(folder.path(), &["shop.prom", "--budget-file", "budgets.yaml", "--max-label-values", "40"]).code, 0);
+    let run = cardinality(folder.path(), &["shop.prom", "--budget-file", "shop.prom"]);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert_eq!(cardinality(folder.path(), &["shop.prom", "--budget-file", "none.yaml"]).code, 5);
+}
+
+#[test]
+fn a_body_with_errors_goes_before_a_limit_and_both_are_told() {
+    let folder = folder(&[("shop.prom", &(shop(40) + "what is this\n"))]);
+    let run = cardinality(folder.path(), &["shop.prom", "--max-series", "3"]);
+    assert_eq!(run.code, 5);
+    assert!(run.stderr.contains("41 series, more than 3") && run.stderr.contains("the body has 1 error"), "{}", run.stderr);
+    let run = cardinality(folder.path(), &["shop.prom", "--max-series", "3", "--lenient"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert_eq!(cardinality(folder.path(), &["shop.prom", "--lenient"]).code, 0);
+}
+
+#[test]
+fn a_baseline_lets_the_same_pass_and_names_what_grew() {
+    let folder = folder(&[("old.prom", &shop(40)), ("new.prom", &shop(60)), ("broken.json", "{}")]);
+    let run = cardinality(folder.path(), &["old.prom", "--save-baseline", "base.json"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    let saved = std::fs::read_to_string(folder.path().join("base.json")).unwrap();
+    assert!(saved.contains("logins_total") && saved.contains("user"), "{saved}");
+    assert!(!saved.contains("example.com") && !saved.contains("\"eu\""), "no label value is saved: {saved}");
+
+    let run = cardinality(folder.path(), &["old.prom", "--baseline", "base.json"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    assert!(run.stdout.contains("the same series as in the baseline"), "{}", run.stdout);
+
+    let run = cardinality(folder.path(), &["new.prom", "--baseline", "base.json"]);
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("logins_total has grown to 60 series, more than 49, by its label user"), "{}", run.stderr);
+    let json = cardinality(folder.path(), &["new.prom", "--baseline", "base.json", "--format", "json"]).json();
+    assert_eq!(json["changes"][0]["new"], 20);
+    assert_eq!(json["changes"][0]["gone"], 0);
+    assert_eq!(json["changes"][0]["new_label_values"], 20);
+    assert_eq!(cardinality(folder.path(), &["new.prom", "--baseline", "base.json", "--max-growth", "50%"]).code, 0);
+    // The other way round nothing grows.
+    assert_eq!(cardinality(folder.path(), &["new.prom", "--save-baseline", "new.json"]).code, 0);
+    assert_eq!(cardinality(folder.path(), &["old.prom", "--baseline", "new.json"]).code, 0);
+
+    let run = cardinality(folder.path(), &["old.prom", "--baseline", "broken.json"]);
+    assert_eq!(run.code, 5);
+    assert!(run.stderr.contains("broken.json is not a baseline of goscope"), "{}", run.stderr);
+}
+
+/// Each answer has ten users more.
+fn growing() -> Server {
+    let asked = AtomicUsize::new(0);
+    Server::start(move |_, stream| {
+        let body = shop(20 + 10 * asked.fetch_add(1, Ordering::Relaxed));
+        write!(stream, "HTTP/1.1 200 OK\r\n{TEXT}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+    })
+}
+
+#[test]
+fn growth_is_told_over_several_scrapes() {
+    let (folder, server) = (folder(&[]), growing());
+    let args = [&server.url(), "--interval", "100ms", "--count", "3", "--max-series", "1000", "--format", "json"];
+    let run = cardinality(folder.path(), &args);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    let json = run.json();
+    assert_eq!(json["total_series"], 41, "the last scrape is profiled");
+    let total = &json["growth"]["total"];
+    assert_eq!((&total["before"], &total["now"], &total["new"], &total["gone"]), (&21.into(), &41.into(), &20.into(), &0.into()));
+    let (seconds, rate) = (total["seconds"].as_f64().unwrap(), total["new_per_second"].as_f64().unwrap());
+    assert!(seconds >= 0.2 && (rate * seconds - 20.0).abs() < 1e-6, "{total}");
+    assert!(json["growth"]["hours_until_budget"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn what_does_not_grow_has_no_hours() {
+    let folder = folder(&[("a.prom", &shop(40)), ("b.prom", &shop(40))]);
+    let run =
+        cardinality(folder.path(), &["a.prom", "b.prom", "--successive", "--interval", "1h", "--max-series", "100", "--format", "json"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    assert!(run.json()["growth"]["hours_until_budget"].is_null());
+    assert_eq!(cardinality(folder.path(), &["a.prom", "--successive"]).code, 2);
+}
+
+#[test]
+fn the_first_signal_ends_the_window_with_what_was_seen() {
+    let (folder, server) = (folder(&[]), growing());
+    let mut command = std::process::Command::new("env");
+    command.arg("--default-signal").arg(env!("CARGO_BIN_EXE_goscope")).args(["cardinality", &server.url()]);
+    command.args(["--interval", "1h", "--count", "9"]).current_dir(folder.path());
+    let child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    server.requests.recv().unwrap();
+    // From the end of the first scrape on a signal ends the window; before, it ends goscope, which is not what is tested.
+    let waits = || std::fs::read_to_string(format!("/proc/{}/wchan", child.id())).unwrap_or_default().contains("futex");
+    let threads = || std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap().count();
+    while !(waits() && threads() <= 2) {
+        std::thread::yield_now();
+    }
+    // SAFETY: no memory is passed; the process is this test's own child.
+    assert_eq!(unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGINT) }, 0);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("21 series"));
+}
+
+#[test]
+fn several_sources_are_told_apart_by_their_instance() {
+    let folder = folder(&[("a.prom", &shop(3)), ("b.prom", &(shop(3) + "inner{instance=\"x\"} 1\n"))]);
+    let json = cardinality(folder.path(), &["a.prom", "b.prom", "--format", "json", "--show", "lint"]).json();
+    assert_eq!(json["total_series"], 9);
+    assert_eq!(json["target"]["sources"], serde_json::json!(["a.prom", "b.prom"]));
+    let metric = |name: &str| json["metrics"].as_array().unwrap().iter().find(|metric| metric["name"] == name).unwrap().clone();
+    let labels = |name: &str| metric(name)["labels"].as_array().unwrap().iter().map(|label| label["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(metric("logins_total")["series"], 6);
+    assert_eq!(labels("logins_total"), ["shop", "user", "instance"]);
+    assert_eq!(labels("inner"), ["exported_instance", "instance"]);
+
+    let run = cardinality(folder.path(), &["a.prom", "gone.prom", "--format", "json"]);
+    assert_eq!(run.code, 3, "what is no file is a process: {}", run.stderr);
+    let run = cardinality(folder.path(), &["a.prom", "./gone.prom", "--format", "json"]);
+    assert_eq!(run.code, 5, "{}", run.stderr);
+    assert!(run.stderr.contains("gone.prom") && run.stderr.contains("1 source could not be read"), "{}", run.stderr);
+    assert_eq!(run.json()["total_series"], 4);
+    assert_eq!(run.json()["target"]["failed"].as_array().unwrap().len(), 1);
+}

@@ -1,0 +1,90 @@
+//! `--suggest` and `--simulate`: a plan keeps what it promises when its rules are run.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/scraped.rs"]
+mod scraped;
+
+use scraped::{cardinality, folder, scrapes};
+
+const NAMES: [&str; 6] = ["caddy.txt", "client_golang.txt", "client_golang.om.txt", "kubestate.txt", "otel.om.txt", "prometheus.txt"];
+
+#[test]
+fn rules_of_a_plan_do_what_it_says_and_merge_nothing() {
+    let mut rules = 0;
+    for name in NAMES {
+        let total = cardinality(&scrapes(), &[name, "--format", "json"]).json()["total_series"].as_u64().unwrap();
+        for budget in [total, total * 9 / 10, total / 2, total / 10, 0] {
+            let args = [name, "--suggest", "--budget", &budget.to_string(), "--format", "json"];
+            let plan = cardinality(&scrapes(), &args).json()["plan"].clone();
+            let number = |key: &str| plan[key].as_u64().unwrap();
+            let edits = plan["edits"].as_array().unwrap();
+            let saved: u64 = edits.iter().map(|edit| edit["series_saved"].as_u64().unwrap()).sum();
+            assert_eq!(number("series_before") - saved, number("series_after"), "{name} to {budget}");
+            assert_eq!(plan["reached"], number("series_after") <= budget, "{name} to {budget}");
+            assert!(plan["reached"] == true || edits.len() == 50, "all metrics can be dropped: {name} to {budget}: {plan}");
+            let yaml = plan["yaml"].as_str().unwrap();
+            if yaml.is_empty() {
+                continue;
+            }
+            rules += 1;
+            assert_eq!(plan["harmless"], true, "{name} to {budget}: {yaml}");
+            let folder = folder(&[("rules.yml", yaml)]);
+            let rules = folder.path().join("rules.yml");
+            let run = cardinality(&scrapes(), &[name, "--simulate", rules.to_str().unwrap(), "--format", "json"]);
+            assert_eq!(run.code, 0, "{}", run.stderr);
+            let simulation = run.json()["simulation"].clone();
+            assert_eq!(simulation["merged"], 0);
+            assert_eq!(simulation["series_after"], plan["series_after_rules"], "{name} to {budget}");
+            // Without edits of the code, the rules alone keep the promise.
+            if edits.iter().all(|edit| edit["kind"] == "relabel") {
+                assert_eq!(simulation["series_after"], plan["series_after"], "{name} to {budget}");
+            }
+        }
+    }
+    assert!(rules > 10, "{rules} plans had rules");
+}
+
+#[test]
+fn tidy_rules_change_something_and_lose_nothing() {
+    let mut seen = 0;
+    for name in NAMES {
+        for edit in cardinality(&scrapes(), &[name, "--suggest", "--format", "json"]).json()["plan"]["tidy"].as_array().unwrap() {
+            seen += 1;
+            let folder = folder(&[("rules.yml", &format!("metric_relabel_configs:\n{}", edit["yaml"].as_str().unwrap()))]);
+            let rules = folder.path().join("rules.yml");
+            let run = cardinality(&scrapes(), &[name, "--simulate", rules.to_str().unwrap(), "--format", "json"]).json();
+            let simulation = &run["simulation"];
+            assert_eq!(simulation["series_before"], simulation["series_after"], "{name}: {edit}");
+            assert_eq!(simulation["harmless"], true, "{name}: {edit}");
+            assert!(simulation["rules"][0]["changed"].as_u64().unwrap() > 0, "{name}: {edit}");
+        }
+    }
+    assert!(seen > 3, "{seen} tidy edits");
+}
+
+#[test]
+fn a_label_that_tells_series_apart_is_never_dropped_by_a_rule() {
+    let users: String = (0..200).map(|n| format!("logins_total{{user=\"{:08x}-0000-4000-8000-{n:012x}\"}} {n}\n", n * 7919)).collect();
+    let folder = folder(&[("shop.prom", &format!("# TYPE logins_total counter\n{users}"))]);
+    let json = cardinality(folder.path(), &["shop.prom", "--suggest", "--format", "json"]).json();
+    let edits = json["plan"]["edits"].as_array().unwrap();
+    assert_eq!(edits.len(), 1, "{edits:?}");
+    assert_eq!((&edits[0]["kind"], &edits[0]["label"], &edits[0]["series_saved"]), (&"code".into(), &"user".into(), &199.into()));
+    assert_eq!(json["plan"]["yaml"], "");
+    assert!(edits[0]["hint"].as_str().unwrap().contains("sum without (user) (rate(logins_total[5m]))"));
+    assert!(json["plan"]["tidy"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn a_rule_that_merges_is_told_with_the_series_that_are_lost() {
+    let body = "# TYPE a_total counter\na_total{user=\"1\",m=\"x\"} 1\na_total{user=\"2\",m=\"x\"} 2\na_total{user=\"2\",m=\"y\"} 2\n";
+    let folder = folder(&[("a.prom", body), ("rules.yml", "- {action: labeldrop, regex: user}\n"), ("bad.yml", "- {action: fly}\n")]);
+    let run = cardinality(folder.path(), &["a.prom", "--simulate", "rules.yml"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    assert!(run.stdout.contains("2 of 3 series left: 0 dropped, 1 lost by merging; do not use it as it is"), "{}", run.stdout);
+    assert!(run.stdout.contains("a_total{m=\"x\",user=\"2\"}\n    is lost to a_total{m=\"x\",user=\"1\"}"), "{}", run.stdout);
+    let run = cardinality(folder.path(), &["a.prom", "--simulate", "bad.yml"]);
+    assert!(run.code == 2 || run.code == 5, "{}", run.code);
+    assert!(run.stderr.starts_with("error: bad.yml: "), "{}", run.stderr);
+    assert_eq!(cardinality(folder.path(), &["a.prom", "--simulate", "none.yml"]).code, 5);
+}

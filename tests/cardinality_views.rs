@@ -1,0 +1,39 @@
+//! `--format folded`, `pprof` and `svg`: every series is in them once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/scraped.rs"]
+mod scraped;
+
+use std::process::Command;
+
+use scraped::{cardinality, command, scrapes};
+
+const NAMES: [&str; 3] = ["client_golang.txt", "prometheus.txt", "kubestate.txt"];
+
+#[test]
+fn the_stacks_hold_all_series() {
+    for name in NAMES {
+        let total = cardinality(&scrapes(), &[name, "--format", "json"]).json()["total_series"].as_u64().unwrap();
+        let folded = cardinality(&scrapes(), &[name, "--format", "folded"]);
+        let sum: u64 = folded.stdout.lines().map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum();
+        assert_eq!(sum, total, "{name}");
+        let svg = cardinality(&scrapes(), &[name, "--format", "svg"]).stdout;
+        assert!(svg.contains("<svg") && svg.trim_end().ends_with("</svg>"), "{name}");
+        assert!(!svg.chars().any(|c| c.is_control() && c != '\n' && c != '\t'), "{name}");
+    }
+}
+
+#[test]
+fn go_tool_pprof_reads_the_profile() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = folder.path().join("series.pb.gz");
+    for name in NAMES {
+        let total = cardinality(&scrapes(), &[name, "--format", "json"]).json()["total_series"].as_u64().unwrap();
+        let output = command(&scrapes(), &[name, "--format", "pprof", "--output", profile.to_str().unwrap()]).output().unwrap();
+        assert!(output.status.success() && output.stdout.is_empty());
+        let top = Command::new("go").args(["tool", "pprof", "-top"]).arg(&profile).output().unwrap();
+        let text = String::from_utf8(top.stdout).unwrap();
+        assert!(top.status.success() && text.contains("Type: series"), "{text}");
+        assert!(text.contains(&format!("of {total} total")), "{name}: {text}");
+    }
+}
