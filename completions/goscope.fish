@@ -179,6 +179,7 @@ complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -s o -l out
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l tui -d 'Walk through the result in the terminal: metrics, labels, values'
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l lenient -d 'Exit with 0 although the body has errors'
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l successive -d 'The sources are saved scrapes of one endpoint, oldest first'
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l suggest -d 'Print a plan: what to change, what each change saves and costs, and the relabel rules for it'

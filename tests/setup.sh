@@ -13,6 +13,7 @@ git:git
 jq:jq
 unshare:util-linux
 setpriv:util-linux
+script:bsdutils
 "
 
 missing=()

@@ -11,6 +11,7 @@ pub mod relabel;
 mod report;
 pub mod source;
 pub mod store;
+pub mod tui;
 
 pub use collect::{Collected, collect};
 pub use report::{Format, View, finding_text, write};

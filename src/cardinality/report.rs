@@ -9,7 +9,7 @@ mod schema;
 mod schema_details;
 mod simulation;
 mod table;
-mod wording;
+pub(super) mod wording;
 
 use crate::error::Result;
 use crate::output::{self, Output};

@@ -1,5 +1,8 @@
 //! `goscope cardinality`: its command line.
 
+use std::io::IsTerminal;
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 
 use super::Context;
@@ -13,7 +16,7 @@ use crate::cardinality::analyze::exemplars::Sampling;
 use crate::cardinality::analyze::simulate::simulate;
 use crate::cardinality::profile::{Options, Profile};
 use crate::cardinality::source::{Scraper, Source};
-use crate::cardinality::{self, View};
+use crate::cardinality::{self, View, tui};
 use crate::error::{Error, Result};
 use crate::formats::exposition::Rules;
 use crate::output::count;
@@ -41,6 +44,9 @@ pub struct CardinalityArgs {
     /// How to print
     #[arg(long, value_enum, default_value = "table", env = "GOSCOPE_FORMAT", hide_env_values = true)]
     format: Format,
+    /// Walk through the result in the terminal: metrics, labels, values
+    #[arg(long)]
+    tui: bool,
     /// Whose rules decide what is an error
     #[arg(long, value_enum, default_value = "prometheus")]
     parser: Parser,
@@ -121,6 +127,9 @@ enum Parser {
 pub fn run(args: &CardinalityArgs, context: &Context) -> Result<()> {
     let limits = args.gate.limits()?;
     let simulated = args.plan.config()?;
+    if args.tui {
+        terminal_wanted(context)?;
+    }
     let mut out = match args.format {
         Format::Pprof => context.open_binary("pprof")?,
         _ => context.open()?,
@@ -140,10 +149,23 @@ pub fn run(args: &CardinalityArgs, context: &Context) -> Result<()> {
     for failed in &profile.failed {
         context.console.warning(failed);
     }
+    if args.tui {
+        context.signals.open_window();
+        tui::run(&profile, || context.signals.wait(Duration::ZERO))?;
+        return args.outcome(&profile, context);
+    }
     let view = View { limit: args.limit, detailed: args.detail };
     cardinality::write(&profile, args.format.into(), view, &mut out)?;
     out.finish()?;
     args.outcome(&profile, context)
+}
+
+fn terminal_wanted(context: &Context) -> Result<()> {
+    let there = context.open()?.style().width.is_some() && std::io::stdin().is_terminal();
+    match there {
+        true => Ok(()),
+        false => Err(Error::usage("--tui needs a terminal on standard input and output").hint("--format table prints the same")),
+    }
 }
 
 impl CardinalityArgs {
