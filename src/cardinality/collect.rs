@@ -9,6 +9,7 @@ use crate::formats::exposition::{Parser, Rules};
 /// What all sources of a run serve at one moment.
 pub struct Collected {
     pub scrape: Scrape,
+    pub rules: Rules,
     /// URLs and paths, as they are shown.
     pub sources: Vec<String>,
     /// Sources of several that could not be read.
@@ -36,7 +37,7 @@ pub fn collect(scrapers: &mut [Scraper], rules: Rules, say: &mut dyn FnMut(&str)
         Some(error) if sources.is_empty() => return Err(error),
         last => failed.extend(last),
     }
-    Ok(Collected { scrape: store.finish(), sources, failed, warnings })
+    Ok(Collected { scrape: store.finish(), rules, sources, failed, warnings })
 }
 
 /// Returns its name, and why a server refuses it.

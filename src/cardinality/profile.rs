@@ -21,6 +21,7 @@ use super::analyze::suggest::{Plan as Fixes, suggest};
 use super::analyze::without::{Counted, Plan, Scratch, Without, Workspace, plan};
 use super::collect::Collected;
 use super::model::{Family, Scrape};
+use crate::formats::exposition::Rules;
 
 /// More threads than this gain nothing.
 const MOST_THREADS: usize = 8;
@@ -39,6 +40,8 @@ pub struct Options {
 #[derive(Debug, Clone)]
 pub struct Profile {
     pub captured_at: SystemTime,
+    /// Whose decide what is an error.
+    pub rules: Rules,
     /// URLs and paths, as they are shown.
     pub sources: Vec<String>,
     /// Sources that could not be read, and why.
@@ -78,10 +81,11 @@ pub struct Gate {
 
 impl Profile {
     pub fn new(collected: Collected, captured_at: SystemTime, options: &Options) -> Self {
-        let Collected { scrape, sources, failed, .. } = collected;
+        let Collected { scrape, rules, sources, failed, .. } = collected;
         let now = captured_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         Profile {
             captured_at,
+            rules,
             sources,
             failed: failed.iter().map(ToString::to_string).collect(),
             metrics: metrics(&scrape, without(&scrape, options.top), shapes(&scrape)),

@@ -13,7 +13,7 @@ use crate::cardinality::analyze::without::{Label, Pair};
 use crate::cardinality::model::Scrape;
 use crate::cardinality::profile::Profile;
 use crate::error::Result;
-use crate::formats::exposition::{PROMETHEUS, Problem, Severity};
+use crate::formats::exposition::{PROMETHEUS, Problem, Rules, Severity};
 use crate::output::Envelope;
 
 pub fn document(profile: &Profile) -> impl Serialize {
@@ -211,7 +211,10 @@ fn envelope<B: Serialize>(profile: &Profile, body: B) -> Envelope<Target<'_>, Qu
     let quality = &profile.scrape.quality;
     let quality = Quality {
         format: quality.format.map(format_name),
-        parser: "prometheus",
+        parser: match profile.rules {
+            Rules::Prometheus => "prometheus",
+            Rules::Strict => "strict",
+        },
         prometheus_version: PROMETHEUS,
         samples: quality.samples,
         duplicates: quality.duplicates,

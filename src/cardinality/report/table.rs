@@ -11,6 +11,7 @@ use crate::cardinality::analyze::shapes::Bounded;
 use crate::cardinality::model::Scrape;
 use crate::cardinality::profile::Profile;
 use crate::error::{Error, Result};
+use crate::formats::exposition::{PROMETHEUS, Rules};
 use crate::output::{self, Align, Output, Paint, Table};
 
 pub fn write(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
@@ -196,7 +197,11 @@ fn totals(profile: &Profile, out: &mut Output) -> Result<()> {
     if quality.duplicates > 0 {
         parts.push(output::count(quality.duplicates, "duplicate sample"));
     }
-    parts.push(output::count(quality.errors, "error"));
+    let reader = match profile.rules {
+        Rules::Prometheus => format!("to Prometheus {PROMETHEUS}"),
+        Rules::Strict => "by the strict rules".to_owned(),
+    };
+    parts.push(format!("{} {reader}", output::count(quality.errors, "error")));
     if quality.warnings > 0 {
         parts.push(output::count(quality.warnings, "warning"));
     }

@@ -198,6 +198,7 @@ impl Parser {
             Format::OpenMetrics1 => Parser::OpenMetrics(Box::new(openmetrics::Parser::new(rules))),
             Format::Protobuf => Parser::Protobuf(protobuf::Parser::new(native)),
             Format::OpenMetrics2 => Parser::OpenMetrics2(Box::new(openmetrics2::Parser::new(native))),
+            Format::Text if rules == Rules::Strict => Parser::Text(text::Parser::strict()),
             Format::Text => Parser::Text(text::Parser::new()),
         }
     }

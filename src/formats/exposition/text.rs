@@ -2,10 +2,12 @@
 
 mod exact;
 mod ordinary;
+mod strict;
 #[cfg(test)]
 mod tests;
 
 use exact::{Exact, Read, Stop};
+use strict::Strict;
 
 use super::problem::Line;
 use super::series::{Refusal, Series};
@@ -32,11 +34,17 @@ pub struct Parser {
     wanted: usize,
     series: Series,
     labels: Vec<Label<'static>>,
+    strict: Option<Box<Strict>>,
 }
 
 impl Parser {
     pub fn new() -> Parser {
         Parser::default()
+    }
+
+    /// Tells what other readers than the server refuse, too.
+    pub fn strict() -> Parser {
+        Parser { strict: Some(Box::default()), ..Parser::default() }
     }
 
     /// In the middle of a body, `bytes` and `lines` behind its start, at the start of a line.
@@ -65,6 +73,9 @@ impl Parser {
         }
         let mut block = Block { input, last, at: 0, counted: 0, text: "", text_start: 0 };
         while block.at < input.len() && self.next(&mut block, each) {}
+        if last && self.strict.is_some() && input.last().is_some_and(|byte| *byte != b'\n') {
+            self.problem(&mut block, b"", 0, Severity::Error, strict::NO_LAST_LINE_FEED.to_owned(), each);
+        }
         let rest = input.len() - block.at;
         // Twice as much, so that a long line is not looked through at each little more of it.
         self.wanted = (2 * rest).min(LONGEST_LINE);
@@ -156,11 +167,15 @@ impl Parser {
                 };
                 if let Some(name) = text(&line.bytes[name]) {
                     each(Item::Type { name, kind });
+                    let wrong = self.strict.as_mut().and_then(|strict| strict.kind(name));
+                    self.complain(block, line.bytes, wrong, each);
                 }
             }
             Read::Help { name, text: help } => {
                 if let (Some(name), Some(text)) = (text(&line.bytes[name]), text(&help)) {
                     each(Item::Help { name, text });
+                    let wrong = self.strict.as_mut().and_then(|strict| strict.help(name));
+                    self.complain(block, line.bytes, wrong, each);
                 }
             }
         }
@@ -176,6 +191,7 @@ impl Parser {
         let Some(name) = self.series.resolve(line.bytes, line.text, &mut labels) else {
             return self.problem(block, line.bytes, 0, Severity::Error, "a name is not UTF-8".to_owned(), each);
         };
+        let wrong = self.strict.as_mut().and_then(|strict| strict.sample(name, &labels));
         each(Item::Sample(Sample {
             name,
             labels: &labels,
@@ -187,6 +203,13 @@ impl Parser {
             length: line.length as u32,
         }));
         self.labels = emptied(labels);
+        self.complain(block, line.bytes, wrong, each);
+    }
+
+    fn complain(&mut self, block: &mut Block<'_>, line: &[u8], wrong: Option<String>, each: &mut impl FnMut(Item<'_>)) {
+        if let Some(message) = wrong {
+            self.problem(block, line, 0, Severity::Error, message, each);
+        }
     }
 
     /// `lines`: whole ones, from where the block is; `at` is in them.

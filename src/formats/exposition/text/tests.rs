@@ -160,3 +160,28 @@ fn a_parser_that_resumes_reads_what_the_first_would() {
     assert_eq!(state(b"# TYPE a histogram\n"), state(b"x 1\n# TYPE b histogram\nb 1\n"));
     assert_ne!(state(b"# TYPE a histogram\n"), state(b"# TYPE a summary\n"));
 }
+
+#[test]
+fn strict_rules_are_those_of_other_readers() {
+    for (body, told) in [
+        ("# TYPE a counter\n# HELP a x\na 1\n", ""),
+        ("# TYPE a counter\na 1\n# TYPE a counter\n", "3:1: a second TYPE of a"),
+        ("# HELP a x\n# HELP a y\na 1\n", "2:1: a second HELP of a"),
+        ("a 1\n# TYPE a counter\n", "2:1: the TYPE of a stands behind its first sample"),
+        ("h_bucket{le=\"1\"} 1\n# TYPE h histogram\n", "2:1: the TYPE of h stands behind its first sample"),
+        ("a{b=\"c\",d=\"e\"} 1\na{d=\"e\",b=\"c\"} 2\n", "2:1: this series was there before"),
+        ("a 1", "1:1: the last line has no line feed"),
+    ] {
+        let mut found = Vec::new();
+        let mut take = |item: Item<'_>| {
+            if let Item::Problem(problem) = item {
+                found.push(problem.to_string());
+            }
+        };
+        Parser::strict().parse(body.as_bytes(), true, &mut take);
+        assert_eq!(found.join(", "), told, "{body}");
+        let mut plain = 0;
+        Parser::new().parse(body.as_bytes(), true, &mut |item| plain += usize::from(matches!(item, Item::Problem(_))));
+        assert_eq!(plain, 0, "the server takes it: {body}");
+    }
+}

@@ -1,0 +1,108 @@
+//! What is no exposition, or a broken one: told in a line with a way out, in bounded memory, with the right exit code.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/scraped.rs"]
+mod scraped;
+
+use std::io::Write;
+use std::process::Stdio;
+
+use scraped::{cardinality, command, folder};
+use wait4::Wait4;
+
+#[test]
+fn each_error_has_its_line_column_and_caret_and_the_rest_is_profiled() {
+    for (body, told, series) in [
+        ("a 1\r\nb 2\r\n", "1:4: ", 2),
+        ("a{b=\"c\",b=\"d\"} 1\nc 1\n", "1:9: ", 1),
+        ("a 1\nb{c=\"d} 2\ne 3\n", "2:5: ", 2),
+        ("a one\nb 2\n", "1:3: ", 1),
+        ("\u{feff}a 1\nb 2\n", "1:1: ", 1),
+    ] {
+        let folder = folder(&[("body.prom", body)]);
+        let run = cardinality(folder.path(), &["body.prom", "--format", "json"]);
+        assert_eq!(run.code, 5, "{body:?}: {}", run.stderr);
+        let (first, hint) = run.stderr.split_once('\n').unwrap();
+        assert!(first.starts_with("error: the body has ") && hint.starts_with("hint: --lenient"), "{}", run.stderr);
+        let json = run.json();
+        assert_eq!(json["total_series"], series, "{body:?}");
+        let place = format!("{}:{}: ", json["errors"][0]["line"], json["errors"][0]["column"]);
+        assert_eq!(place, told, "{body:?}: {}", json["errors"][0]);
+        let table = cardinality(folder.path(), &["body.prom", "--lenient"]);
+        assert_eq!(table.code, 0);
+        assert!(table.stdout.contains(told) && table.stdout.contains('^'), "{}", table.stdout);
+    }
+}
+
+#[test]
+fn what_the_server_takes_is_no_error() {
+    for (body, series) in [("a 1", 1), ("a{b=\"c\nd\"} 1\n", 1), ("", 0), ("# only a comment\n\n\n", 0)] {
+        let folder = folder(&[("body.prom", body)]);
+        let run = cardinality(folder.path(), &["body.prom", "--format", "json"]);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{body:?}");
+        assert_eq!(run.json()["total_series"], series, "{body:?}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused_line_by_line() {
+    let folder = folder(&[]);
+    std::fs::write(folder.path().join("body.prom"), b"a{b=\"\xff\xfe\"} 1\nc 2\n").unwrap();
+    let run = cardinality(folder.path(), &["body.prom", "--format", "json"]);
+    assert_eq!((run.code, &run.json()["total_series"]), (5, &1.into()), "{}", run.stderr);
+}
+
+/// Groups in groups, which a careless reader follows down.
+#[test]
+fn deep_protobuf_is_refused() {
+    let folder = folder(&[]);
+    let mut deep = vec![0x0a, 0x01, b'a', 0x18, 0x00];
+    deep.extend(vec![0x53_u8; 1_000_000]); // field 10, start of a group
+    let mut body = Vec::new();
+    let mut length = deep.len();
+    while length >= 0x80 {
+        body.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    body.push(length as u8);
+    body.extend(deep);
+    std::fs::write(folder.path().join("body.pb"), body).unwrap();
+    let run = cardinality(folder.path(), &["body.pb", "--format", "json"]);
+    assert_eq!(run.code, 5, "{} {}", run.stdout, run.stderr);
+}
+
+/// It comes through a pipe and is never in memory whole.
+#[test]
+fn a_line_of_a_gigabyte_takes_little_memory() {
+    let folder = folder(&[]);
+    let mut child = command(folder.path(), &["-", "--body-limit", "2GiB", "--format", "json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || {
+        let block = vec![b'a'; 1 << 20];
+        input.write_all(b"before 1\n").unwrap();
+        for _ in 0..1024 {
+            input.write_all(&block).unwrap();
+        }
+        input.write_all(b"\nafter 2\n").unwrap();
+    });
+    let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let read = |from: &mut dyn std::io::Read| {
+        let mut text = String::new();
+        from.read_to_string(&mut text).unwrap();
+        text
+    };
+    let (stdout, stderr) = (read(&mut out), read(&mut err));
+    writer.join().unwrap();
+    let used = child.wait4().unwrap();
+    assert_eq!(used.status.code(), Some(5), "{stderr}");
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&json["total_series"], &json["quality"]["errors"]), (&2.into(), &1.into()));
+    assert!(json["errors"][0]["message"].as_str().unwrap().contains("longer than 16 MiB"), "{}", json["errors"][0]);
+    let peak = used.rusage.maxrss;
+    assert!(peak < 200 << 20, "{peak} bytes");
+}
