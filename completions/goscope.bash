@@ -70,7 +70,7 @@ _goscope() {
             return 0
             ;;
         goscope__subcmd__cardinality)
-            opts="-o -q -v -h --wait --format --tui --parser --lenient --limit --detail --top --show --interval --count --successive --suggest --budget --simulate --job --max-series --max-series-per-metric --max-label-values --budget-file --baseline --max-growth --save-baseline --port --path --accept --compression --timeout --body-limit --header --bearer-token-file --basic-auth-file --ca --cert --key --insecure --output --color --quiet --verbose --help"
+            opts="-o -q -v -h --wait --format --tui --parser --lenient --limit --detail --top --show --interval --count --successive --suggest --budget --bucket-error --keep-bucket --exemplar-series --simulate --job --max-series --max-series-per-metric --max-label-values --budget-file --baseline --max-growth --save-baseline --port --path --accept --compression --timeout --body-limit --header --bearer-token-file --basic-auth-file --ca --cert --key --insecure --output --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -113,6 +113,18 @@ _goscope() {
                     return 0
                     ;;
                 --budget)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bucket-error)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keep-bucket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exemplar-series)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -147,6 +147,9 @@ lint\t'What is wrong with names, help texts and units'"
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l interval -d 'Scrape again after this time, and tell what grew; Ctrl-C ends it with what was seen' -r
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l count -d 'How many scrapes' -r
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l budget -d 'With --suggest: how many series there should be at most' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l bucket-error -d 'How far p50, p90 and p99 may be off when buckets are left out' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l keep-bucket -d 'A bucket that has to stay, as that of a service level objective (repeatable)' -r
+complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l exemplar-series -d 'With --show exemplars: at most so many series with exemplars' -r
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l simulate -d 'Run the relabel rules of FILE over the scrape, and tell what is dropped, merged and broken' -r -F
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l job -d 'The rules of this job of the file, where it has several' -r
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l max-series -d 'There are more than N series' -r

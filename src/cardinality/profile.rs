@@ -105,8 +105,8 @@ impl Profile {
 
 impl Profile {
     /// Looks for the edits that bring it to `budget`.
-    pub fn suggest(&mut self, budget: Option<u64>) {
-        let histograms = histograms(&self.scrape, &Wanted::default());
+    pub fn suggest(&mut self, budget: Option<u64>, buckets: &Wanted) {
+        let histograms = histograms(&self.scrape, buckets);
         self.plan = Some(suggest(&self.scrape, &self.metrics, &histograms, &self.memory, budget));
     }
 }

@@ -11,8 +11,6 @@ use super::cardinality_plan::PlanArgs;
 use super::cardinality_source::SourceArgs;
 use super::cardinality_time::TimeArgs;
 use super::target::{self, Wait};
-use crate::cardinality::analyze::buckets::Wanted;
-use crate::cardinality::analyze::exemplars::Sampling;
 use crate::cardinality::analyze::simulate::simulate;
 use crate::cardinality::profile::{Options, Profile};
 use crate::cardinality::source::{Scraper, Source};
@@ -93,8 +91,8 @@ impl CardinalityArgs {
     fn profile_options(&self) -> Options {
         Options {
             top: self.top,
-            buckets: self.shows(Section::Buckets).then(Wanted::default),
-            exemplars: self.shows(Section::Exemplars).then(Sampling::default),
+            buckets: self.shows(Section::Buckets).then(|| self.plan.buckets()),
+            exemplars: self.shows(Section::Exemplars).then(|| self.plan.sampling()),
             lint: self.shows(Section::Lint),
         }
     }

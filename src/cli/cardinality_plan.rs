@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::values;
+use crate::cardinality::analyze::buckets::Wanted;
+use crate::cardinality::analyze::exemplars::Sampling;
 use crate::cardinality::profile::Profile;
 use crate::cardinality::relabel::Config;
 use crate::error::{Error, Result};
@@ -17,6 +20,15 @@ pub struct PlanArgs {
     /// With --suggest: how many series there should be at most
     #[arg(long, value_name = "N", requires = "suggest")]
     budget: Option<u64>,
+    /// How far p50, p90 and p99 may be off when buckets are left out
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = values::percent)]
+    bucket_error: f64,
+    /// A bucket that has to stay, as that of a service level objective (repeatable)
+    #[arg(long, value_name = "LE")]
+    keep_bucket: Vec<f64>,
+    /// With --show exemplars: at most so many series with exemplars
+    #[arg(long, value_name = "N")]
+    exemplar_series: Option<u64>,
     /// Run the relabel rules of FILE over the scrape, and tell what is dropped, merged and broken
     ///
     /// A list of rules, metric_relabel_configs, a whole prometheus.yml, or a ServiceMonitor.
@@ -30,8 +42,16 @@ pub struct PlanArgs {
 impl PlanArgs {
     pub fn suggest(&self, profile: &mut Profile) {
         if self.suggest {
-            profile.suggest(self.budget);
+            profile.suggest(self.budget, &self.buckets());
         }
+    }
+
+    pub fn buckets(&self) -> Wanted {
+        Wanted { error: self.bucket_error, keep: self.keep_bucket.clone(), ..Wanted::default() }
+    }
+
+    pub fn sampling(&self) -> Sampling {
+        Sampling { series: self.exemplar_series, ..Sampling::default() }
     }
 
     /// The rules to run. Errors: the file can't be read, or Prometheus would not take it.

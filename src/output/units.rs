@@ -42,10 +42,11 @@ fn tenths(nanos: u128, unit: u128, name: &str) -> String {
     }
 }
 
-/// `1 thread`, `2 threads`, `2 processes`.
+/// `1 thread`, `2 threads`, `2 processes`, `2 children`.
 pub fn count(count: u64, singular: &str) -> String {
     let plural = match count {
         1 => "",
+        _ if singular.ends_with("child") => "ren",
         _ if singular.ends_with('s') => "es",
         _ => "s",
     };
@@ -94,5 +95,6 @@ mod tests {
     fn counts() {
         assert_eq!(count(1, "thread"), "1 thread");
         assert_eq!(count(0, "thread"), "0 threads");
+        assert_eq!(count(2, "child"), "2 children");
     }
 }

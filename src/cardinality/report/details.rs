@@ -30,7 +30,7 @@ fn histogram(scrape: &Scrape, family: usize, buckets: &Buckets, out: &mut Output
     let name = out.style().paint(Paint::Heading, &escape(scrape.text(scrape.families[family].name)));
     let cost = &buckets.cost;
     let head = [
-        format!("{} in {}", count(buckets.bounds.len() as u64, "bucket"), count(buckets.children, "child").replace("childs", "children")),
+        format!("{} in {}", count(buckets.bounds.len() as u64, "bucket"), count(buckets.children, "child")),
         format!("{} series as a classic histogram, {} as a native one", thousands(cost.classic_series), thousands(cost.native_series)),
     ];
     line(out, &format!("{name}  {}", head.join(", ")))?;
@@ -95,6 +95,7 @@ fn exemplars(scrape: &Scrape, found: &Exemplars, limit: usize, out: &mut Output)
     }
     row("all", &found.total, &found.sampled, None);
     table.write(out)?;
+    line(out, "  the last columns: what is left when only the most active tenth of the children keep theirs")?;
     if found.total.too_long > 0 {
         let text = format!("{} longer than {LONGEST} characters, which OpenMetrics 1.0 refuses", count(found.total.too_long, "exemplar"));
         line(out, &out.style().paint(Paint::Warning, &text))?;

@@ -96,7 +96,7 @@ fn labels(profile: &Profile, metric: &Metric, out: &mut Output) -> Result<()> {
     }
     blank(out)?;
     let head = out.style().paint(Paint::Heading, &output::escape(scrape.text(family.name)));
-    line(out, &format!("{head}  {} series, {} children", thousands(metric.series), thousands(metric.children)))?;
+    line(out, &format!("{head}  {} series, {}", thousands(metric.series), children(metric.children)))?;
     let mut table = Table::new(&[
         ("  LABEL", Align::Left),
         ("VALUES", Align::Right),
@@ -146,6 +146,10 @@ fn to_come(outlook: &Outlook, out: &mut Output) -> Result<()> {
     let more = (counts.chao1.value - outlook.children as f64).max(0.0).round() as u64;
     let chance = percent(counts.next_opens);
     line(out, &format!("  growing: {chance} of the next events open a new child; at least {} more children are to come", thousands(more)))
+}
+
+fn children(count: u64) -> String {
+    if count == 1 { "1 child".to_owned() } else { format!("{} children", thousands(count)) }
 }
 
 /// Pairs that say more than their labels alone.
