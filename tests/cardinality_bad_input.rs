@@ -106,3 +106,23 @@ fn a_line_of_a_gigabyte_takes_little_memory() {
     let peak = used.rusage.maxrss;
     assert!(peak < 200 << 20, "{peak} bytes");
 }
+
+/// As `kube_pod_labels`: the labels of all objects of a cluster, each on few of them.
+#[test]
+fn thousands_of_label_names_take_neither_hours_nor_all_memory() {
+    let wide: String =
+        (0..4000).map(|n| format!("pod_labels{{pod=\"p{n}\",label_{}=\"v\",label_{}=\"w\"}} 1\n", n % 400, n % 397 + 400)).collect();
+    let endless: String = (0..12_000).map(|n| format!("a{{l{n}=\"v\"}} 1\n")).collect();
+    let folder = folder(&[("wide.prom", &wide), ("endless.prom", &endless)]);
+    let json = cardinality(folder.path(), &["wide.prom", "--format", "json"]).json();
+    assert_eq!((&json["total_series"], &json["quality"]["exact"]), (&4000.into(), &true.into()));
+    let mut child = command(folder.path(), &["endless.prom", "--format", "json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = String::new();
+    std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut stdout).unwrap();
+    let used = child.wait4().unwrap();
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let (kept, left_out) = (json["total_series"].as_u64().unwrap(), json["quality"]["left_out"].as_u64().unwrap());
+    assert!(left_out > 0 && kept + left_out == 12_000, "{kept} and {left_out}");
+    assert_eq!(json["quality"]["exact"], false);
+    assert!(used.rusage.maxrss < 400 << 20, "{} bytes", used.rusage.maxrss);
+}

@@ -98,6 +98,10 @@ impl Store {
         self.scrape.quality.samples += 1;
         self.scrape.quality.timestamped += u64::from(sample.timestamp_ms.is_some());
         let (family, open) = (&mut self.scrape.families[booking.family], &mut self.open[booking.family]);
+        if is_full(family) {
+            self.scrape.quality.left_out += 1;
+            return;
+        }
         family.bytes += u64::from(sample.length);
         let role = role_of(booking.role, family.kind, sample);
         let mut member = Member { role, bound: Id::EMPTY };
@@ -287,6 +291,15 @@ impl Open {
         duplicates
     }
 }
+
+/// A table with a column for each of thousands of labels is nearly empty, and takes memory by the square of the body.
+fn is_full(family: &Family) -> bool {
+    family.columns.len() > MANY_LABELS && family.columns.len() * (family.children() + 1) > MOST_CELLS
+}
+
+const MANY_LABELS: usize = 128;
+/// Of 4 bytes each.
+const MOST_CELLS: usize = 32 << 20;
 
 /// Suffixes that samples have, and the types whose samples have them.
 const SUFFIXES: [(Role, &[MetricType]); 8] = [

@@ -32,6 +32,8 @@ pub struct Quality {
     pub samples: u64,
     /// Samples of a series that was there already; a server keeps the first.
     pub duplicates: u64,
+    /// Samples of metrics with so many labels that no more of it can be kept.
+    pub left_out: u64,
     /// Samples with a timestamp of their own.
     pub timestamped: u64,
     /// The first [`PROBLEMS_KEPT`].
@@ -46,6 +48,7 @@ impl Quality {
         self.bytes += other.bytes;
         self.samples += other.samples;
         self.duplicates += other.duplicates;
+        self.left_out += other.left_out;
         self.timestamped += other.timestamped;
         self.problems.extend(other.problems);
         self.problems.truncate(PROBLEMS_KEPT);

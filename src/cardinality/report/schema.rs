@@ -88,7 +88,9 @@ pub struct Quality {
     timestamped: u64,
     errors: u64,
     warnings: u64,
-    /// The figures are counted, not estimated.
+    /// Samples of metrics with too many labels.
+    left_out: u64,
+    /// The figures are counted, of all samples.
     exact: bool,
 }
 
@@ -221,7 +223,8 @@ fn envelope<B: Serialize>(profile: &Profile, body: B) -> Envelope<Target<'_>, Qu
         timestamped: quality.timestamped,
         errors: quality.errors,
         warnings: quality.warnings,
-        exact: true,
+        left_out: quality.left_out,
+        exact: quality.left_out == 0,
     };
     Envelope::new("cardinality", profile.captured_at, Target { sources: &profile.sources, failed: &profile.failed }, quality, body)
 }

@@ -201,6 +201,9 @@ fn totals(profile: &Profile, out: &mut Output) -> Result<()> {
     if quality.duplicates > 0 {
         parts.push(output::count(quality.duplicates, "duplicate sample"));
     }
+    if quality.left_out > 0 {
+        parts.push(format!("{} of metrics with too many labels LEFT OUT", output::count(quality.left_out, "sample")));
+    }
     let reader = match profile.rules {
         Rules::Prometheus => format!("to Prometheus {PROMETHEUS}"),
         Rules::Strict => "by the strict rules".to_owned(),

@@ -90,19 +90,22 @@ pub(super) fn determines(a: &[Id], b: &[Id], scratch: &mut Scratch) -> bool {
     holds
 }
 
-/// For each column `b` and each column `a`, whether `a` determines `b`. A column determines itself.
-pub(super) fn dependencies(family: &Family, states: &[u64], scratch: &mut Scratch) -> Vec<Vec<bool>> {
+/// For each column, which of the `compared` ones determine it; itself not among them.
+pub(super) fn dependencies(family: &Family, states: &[u64], compared: &[usize], scratch: &mut Scratch) -> Vec<Vec<usize>> {
     let columns = &family.columns;
-    let mut determined: Vec<Vec<bool>> = vec![vec![false; columns.len()]; columns.len()];
-    for a in 0..columns.len() {
+    let mut determined: Vec<Vec<usize>> = vec![Vec::new(); columns.len()];
+    for (number, &a) in compared.iter().enumerate() {
         // A label that is equivalent to one before determines what that one does.
-        let twin = (0..a).find(|&twin| states[twin] == states[a] && determined[a][twin]);
-        for b in 0..columns.len() {
-            determined[b][a] = match twin {
-                Some(twin) => determined[b][twin],
-                None if a == b || states[b] == 1 || states[a] == family.children() as u64 => true,
+        let twin = compared[..number].iter().copied().find(|&twin| states[twin] == states[a] && determined[a].contains(&twin));
+        for b in (0..columns.len()).filter(|b| *b != a) {
+            let holds = match twin {
+                Some(twin) => b == twin || determined[b].contains(&twin),
+                None if states[b] == 1 || states[a] == family.children() as u64 => true,
                 None => states[a] >= states[b] && determines(&columns[a].cells, &columns[b].cells, scratch),
             };
+            if holds {
+                determined[b].push(a);
+            }
         }
     }
     determined

@@ -18,7 +18,9 @@ use classes::Class;
 pub use columns::{Scratch, Value};
 pub use distinct::Workspace;
 
-use crate::cardinality::model::{Family, Id};
+use rustc_hash::FxHashMap;
+
+use crate::cardinality::model::{Column, Family, Id};
 
 /// How many series a family would have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +29,7 @@ pub struct Without {
     pub series: u64,
     /// One for each column of the family, in its order.
     pub labels: Vec<Label>,
-    /// All pairs of labels, the lower index first; in order.
+    /// All pairs of the [`MOST_COMPARED`] labels with most values, the lower index first; in order.
     pub pairs: Vec<Pair>,
     pub bounds: Vec<Bound>,
 }
@@ -45,7 +47,8 @@ pub struct Label {
     pub series_without: u64,
     /// All children have the same value.
     pub constant: bool,
-    /// Indices of other labels of which each alone tells the value of this one: to remove it saves no series. Empty for a constant.
+    /// Indices of other labels, of the [`MOST_COMPARED`] with most values, of which each alone tells the value of this one: to remove it
+    /// saves no series. Empty for a constant.
     pub determined_by: Vec<usize>,
     /// Those of `determined_by` that this label tells as well: either one says all.
     pub equivalent: Vec<usize>,
@@ -75,8 +78,10 @@ pub struct Bound {
 pub struct Plan<'a> {
     family: &'a Family,
     columns: Vec<columns::Column>,
-    /// `[b][a]`: `a` determines `b`.
-    determined: Vec<Vec<bool>>,
+    /// For each column, those that determine it.
+    determined: Vec<Vec<usize>>,
+    /// Columns that are compared with others, those with most values first.
+    compared: Vec<usize>,
     keys: Keys,
     classes: Vec<Class>,
     jobs: Vec<Job>,
@@ -84,12 +89,13 @@ pub struct Plan<'a> {
 
 enum Keys {
     /// For each child, the numbers of its values; for each column, where its number is in there.
-    Packed {
-        keys: Vec<u64>,
-        masks: Vec<u64>,
-    },
-    Hashed,
+    Packed { keys: Vec<u64>, masks: Vec<u64> },
+    /// For each child a sum of hashes, one for each column.
+    Hashed { sums: Vec<u64> },
 }
+
+/// A family with more labels is one of metadata, as `kube_pod_labels`: to compare them all takes time by the square of their number.
+pub const MOST_COMPARED: usize = 32;
 
 /// Set in every key, which thus is never 0.
 const TOP: u64 = 1 << 63;
@@ -132,12 +138,27 @@ pub fn plan<'a>(family: &'a Family, top: usize, scratch: &mut Scratch) -> Plan<'
         used += bits;
         columns.push(found);
     }
-    let keys = if used <= 63 { Keys::Packed { keys, masks } } else { Keys::Hashed };
+    let keys = if used <= 63 { Keys::Packed { keys, masks } } else { Keys::Hashed { sums: sums(family) } };
     let states: Vec<u64> = columns.iter().map(|column| column.states).collect();
-    let determined = columns::dependencies(family, &states, scratch);
-    let mut plan = Plan { family, columns, determined, keys, classes: classes::classes(family), jobs: Vec::new() };
-    plan.jobs = plan.needed(&states);
+    let mut order: Vec<usize> = (0..states.len()).collect();
+    order.sort_by_key(|column| std::cmp::Reverse(states[*column]));
+    let compared = order[..order.len().min(MOST_COMPARED)].to_vec();
+    let determined = columns::dependencies(family, &states, &compared, scratch);
+    let mut plan = Plan { family, columns, determined, compared, keys, classes: classes::classes(family), jobs: Vec::new() };
+    plan.jobs = plan.needed(&order);
     plan
+}
+
+fn sums(family: &Family) -> Vec<u64> {
+    let mut sums = vec![0_u64; family.children()];
+    for (column, Column { cells, .. }) in family.columns.iter().enumerate() {
+        sums.iter_mut().zip(cells).for_each(|(sum, cell)| *sum = sum.wrapping_add(hash(column, *cell)));
+    }
+    sums
+}
+
+fn hash(column: usize, cell: Id) -> u64 {
+    mix((column as u64) << 32 | u64::from(cell.0))
 }
 
 impl Plan<'_> {
@@ -148,19 +169,16 @@ impl Plan<'_> {
 
     /// Whether nothing merges when the label goes, because one that is kept determines it.
     fn told_by_others(&self, label: usize, gone: &[usize]) -> bool {
-        let by = |other: usize| other != label && !gone.contains(&other) && self.determined[label][other];
-        self.columns[label].states == 1 || (0..self.columns.len()).any(by)
+        self.columns[label].states == 1 || self.determined[label].iter().any(|other| !gone.contains(other))
     }
 
     /// A label with many values merges most, as a rule, and its pairs are counted on what that leaves.
-    fn needed(&self, states: &[u64]) -> Vec<Job> {
-        let mut order: Vec<usize> = (0..states.len()).collect();
-        order.sort_by_key(|column| std::cmp::Reverse(states[*column]));
+    fn needed(&self, order: &[usize]) -> Vec<Job> {
         let mut jobs = Vec::new();
         for (at, &column) in order.iter().enumerate() {
             let counted = |&other: &usize| !self.told_by_others(column, &[other]) && !self.told_by_others(other, &[column]);
-            let job =
-                Job { column, alone: !self.told_by_others(column, &[]), with: order[at + 1..].iter().copied().filter(counted).collect() };
+            let later = self.compared.get(at + 1..).unwrap_or_default();
+            let job = Job { column, alone: !self.told_by_others(column, &[]), with: later.iter().copied().filter(counted).collect() };
             if job.alone || !job.with.is_empty() {
                 jobs.push(job);
             }
@@ -174,18 +192,24 @@ impl Plan<'_> {
         for class in &self.classes {
             match &self.keys {
                 Keys::Packed { keys, masks } => count_packed(class, keys, masks, &mut counted, workspace),
-                Keys::Hashed => self.count_hashed(class, &mut counted, workspace),
+                Keys::Hashed { sums } => self.count_hashed(class, sums, &mut counted, workspace),
             }
         }
         counted
     }
 
-    fn count_hashed(&self, class: &Class, counted: &mut Counted, workspace: &mut Workspace) {
+    fn count_hashed(&self, class: &Class, sums: &[u64], counted: &mut Counted, workspace: &mut Workspace) {
+        let mut hashes: Vec<u64> = Vec::new();
         let mut count = |gone: &[usize]| {
-            let hashes = match &class.rows {
-                None => (0..self.family.children()).map(|row| self.hash(row, gone)).collect::<Vec<u64>>(),
-                Some(rows) => rows.iter().map(|row| self.hash(*row as usize, gone)).collect(),
+            let key = |row: usize| {
+                let gone = gone.iter().map(|column| hash(*column, self.family.columns[*column].cells[row]));
+                mix(gone.fold(sums[row], u64::wrapping_sub)) | TOP
             };
+            hashes.clear();
+            match &class.rows {
+                None => hashes.extend((0..sums.len()).map(key)),
+                Some(rows) => hashes.extend(rows.iter().map(|row| key(*row as usize))),
+            }
             class.size * workspace.distinct(&hashes, u64::MAX).len() as u64
         };
         if let Some(alone) = &mut counted.alone {
@@ -196,32 +220,29 @@ impl Plan<'_> {
         }
     }
 
-    fn hash(&self, row: usize, gone: &[usize]) -> u64 {
-        let kept = self.family.columns.iter().enumerate().filter(|(column, _)| !gone.contains(column));
-        let hash = kept.fold(0, |hash, (_, column)| mix(hash ^ u64::from(column.cells[row].0)));
-        hash | TOP
-    }
-
     /// The figures, from the counts of all jobs, in any order.
     pub fn finish(self, counted: Vec<Counted>) -> Without {
         let series = self.family.series();
         let count = self.columns.len();
         let mut alone = vec![series; count];
-        let mut both = vec![None; count * count];
+        let mut both: FxHashMap<(usize, usize), u64> = FxHashMap::default();
         for Counted { column, alone: without, with } in counted {
             alone[column] = without.unwrap_or(series);
             for (other, without) in with {
-                both[column.min(other) * count + column.max(other)] = Some(without);
+                both.insert((column.min(other), column.max(other)), without);
             }
         }
         let pair = |a: usize, b: usize| {
-            let series_without = both[a * count + b].unwrap_or(if self.told_by_others(a, &[b]) { alone[b] } else { alone[a] });
-            Pair { labels: [a, b], series_without }
+            let told = || if self.told_by_others(a, &[b]) { alone[b] } else { alone[a] };
+            Pair { labels: [a, b], series_without: both.get(&(a, b)).copied().unwrap_or_else(told) }
         };
+        let mut compared = self.compared.clone();
+        compared.sort_unstable();
+        let later = |at: usize| compared[at + 1..].iter().map(move |b| (at, *b));
         Without {
             children: self.family.children() as u64,
             series,
-            pairs: (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))).map(|(a, b)| pair(a, b)).collect(),
+            pairs: (0..compared.len()).flat_map(later).map(|(at, b)| pair(compared[at], b)).collect(),
             labels: (0..count).map(|label| self.label(label, alone[label])).collect(),
             bounds: ["le", "quantile"].into_iter().filter_map(|name| bound(self.family, name)).collect(),
         }
@@ -230,9 +251,9 @@ impl Plan<'_> {
     fn label(&self, label: usize, series_without: u64) -> Label {
         let (column, cells) = (&self.columns[label], &self.family.columns[label].cells);
         let constant = column.states == 1;
-        let by = |other: &usize| !constant && *other != label && self.determined[label][*other];
-        let determined_by: Vec<usize> = (0..self.columns.len()).filter(by).collect();
-        let equivalent: Vec<usize> = determined_by.iter().copied().filter(|other| self.determined[*other][label]).collect();
+        let mut determined_by = if constant { Vec::new() } else { self.determined[label].clone() };
+        determined_by.sort_unstable();
+        let equivalent: Vec<usize> = determined_by.iter().copied().filter(|other| self.determined[*other].contains(&label)).collect();
         let mirrored = equivalent.iter().copied().filter(|other| self.family.columns[*other].cells == *cells).collect();
         Label {
             name: self.family.columns[label].name,

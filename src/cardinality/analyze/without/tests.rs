@@ -98,7 +98,7 @@ fn compare_dependencies(family: &Family, found: &Without) {
 /// The figures must not depend on the kind of key.
 fn compare_hashed(family: &Family, scratch: &mut Scratch, expected: &Without) {
     let mut plan = plan(family, 3, scratch);
-    plan.keys = Keys::Hashed;
+    plan.keys = Keys::Hashed { sums: sums(family) };
     let counted = (0..plan.jobs()).rev().map(|job| plan.run(job, &mut Workspace::default())).collect();
     assert_eq!(&plan.finish(counted), expected);
 }
@@ -166,7 +166,7 @@ fn labels_that_need_more_bits_than_a_key_has() {
     let row = |n: u32| (0..10u32).map(|c| format!("{}", n * (2 * c + 1) / 3 % 200)).collect();
     let rows = distinct_rows((0..600).map(|n| (row(n), 0)).collect());
     let family = family(&mut strings, plain(), &rows);
-    assert!(matches!(plan(&family, 1, &mut Scratch::new(&strings)).keys, Keys::Hashed));
+    assert!(matches!(plan(&family, 1, &mut Scratch::new(&strings)).keys, Keys::Hashed { .. }));
     compare(&family, &strings);
 }
 
@@ -181,4 +181,24 @@ fn what_others_tell_is_not_counted() {
     // Without the id, each of the two equal labels tells the other; only both at once are not told, and the id tells these.
     assert_eq!(counted, [(0, true, 0)]);
     compare(&family, &strings);
+}
+
+#[test]
+fn of_very_many_labels_each_alone_is_exact_and_the_biggest_are_compared() {
+    let mut strings = Strings::default();
+    let cell = |row: u32, column: u32| match (row * 7 + column * 13) % (column + 2) {
+        0 => String::new(),
+        value => format!("v{value}"),
+    };
+    let rows = distinct_rows((0..60).map(|row| ((0..50).map(|column| cell(row, column)).collect(), 0)).collect());
+    let family = family(&mut strings, plain(), &rows);
+    let found = without(&family, 3, &mut Scratch::new(&strings), &mut Workspace::default());
+    let name = |label: usize| strings.get(found.labels[label].name);
+    for (index, label) in found.labels.iter().enumerate() {
+        assert_eq!(label.series_without, naive(&family, &strings, &[name(index)]), "without {}", name(index));
+    }
+    assert_eq!(found.pairs.len(), MOST_COMPARED * (MOST_COMPARED - 1) / 2);
+    for pair in &found.pairs {
+        assert_eq!(pair.series_without, naive(&family, &strings, &pair.labels.map(name)));
+    }
 }
