@@ -22,6 +22,8 @@ fn rules_of_a_plan_do_what_it_says_and_merge_nothing() {
             assert_eq!(number("series_before") - saved, number("series_after"), "{name} to {budget}");
             assert_eq!(plan["reached"], number("series_after") <= budget, "{name} to {budget}");
             assert!(plan["reached"] == true || edits.len() == 50, "all metrics can be dropped: {name} to {budget}: {plan}");
+            let hints: Vec<&str> = edits.iter().filter_map(|edit| edit["hint"].as_str()).collect();
+            assert!(hints.iter().all(|hint| hint.starts_with(|c: char| c.is_ascii_alphabetic())), "{hints:?}");
             let yaml = plan["yaml"].as_str().unwrap();
             if yaml.is_empty() {
                 continue;

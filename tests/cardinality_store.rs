@@ -120,7 +120,7 @@ proptest! {
             add(&mut whole, name, &labels, number as f64);
             add(if number < cut { &mut first } else { &mut second }, name, &labels, number as f64);
         }
-        first.absorb(second);
+        first.absorb(second, 0);
         let (whole, joined) = (whole.finish(), first.finish());
         prop_assert_eq!(series(&joined), series(&whole));
         prop_assert_eq!(joined.quality.duplicates, whole.quality.duplicates);

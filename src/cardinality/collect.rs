@@ -1,10 +1,11 @@
 //! From sources to a [`Scrape`].
 
+use super::halves;
 use super::model::Scrape;
 use super::source::{Fetched, Scraper};
 use super::store::Store;
 use crate::error::{Error, Result};
-use crate::formats::exposition::{Parser, Rules};
+use crate::formats::exposition::{Format, Parser, Rules};
 
 /// What all sources of a run serve at one moment.
 pub struct Collected {
@@ -50,7 +51,13 @@ fn one(
 ) -> Result<(String, Option<String>)> {
     let mut fetched = scraper.scrape(say)?;
     store.begin_body(fetched.format, several.then_some(("instance", fetched.instance.as_str())));
-    read(&mut fetched, rules, store)?;
+    match &fetched.plain_file {
+        Some(file) if fetched.format == Format::Text && rules == Rules::Prometheus && file.bytes >= halves::WORTH => {
+            halves::read(&file.path, file.bytes, store)
+                .map_err(|error| Error::io(format!("cannot read {}", file.path.display())).because(error))?;
+        }
+        _ => read(&mut fetched, rules, store)?,
+    }
     let refused = fetched.refused.map(|why| format!("a Prometheus server refuses this scrape: {why}"));
     Ok((fetched.url.unwrap_or(fetched.instance), refused))
 }

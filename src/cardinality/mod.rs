@@ -5,6 +5,7 @@ pub mod baseline_file;
 pub mod budget_file;
 mod children;
 mod collect;
+mod halves;
 pub mod model;
 pub mod profile;
 pub mod relabel;

@@ -19,6 +19,8 @@ pub struct Store {
     last: Option<(Id, Booking)>,
     /// For each family.
     open: Vec<Open>,
+    /// A TYPE stood behind samples that it is about.
+    late_type: bool,
     /// A label that every series gets, as a server adds `instance`.
     target: Option<(String, String)>,
 }
@@ -56,6 +58,11 @@ impl Store {
         self.target = target.map(|(name, value)| (name.to_owned(), value.to_owned()));
     }
 
+    /// An empty one for what is further behind in the same body.
+    pub fn for_the_rest(&self) -> Store {
+        Store { target: self.target.clone(), ..Store::default() }
+    }
+
     pub fn count_bytes(&mut self, bytes: usize) {
         self.scrape.quality.bytes += bytes as u64;
     }
@@ -64,8 +71,9 @@ impl Store {
         match item {
             Item::Sample(sample) => self.sample(&sample),
             Item::Type { name, kind } => {
-                let family = self.family(name);
-                let family = &mut self.scrape.families[family];
+                let number = self.family(name);
+                let family = &mut self.scrape.families[number];
+                self.late_type |= family.children() > 0 || !self.open[number].members.is_empty();
                 if family.kind == MetricType::Unknown {
                     family.kind = kind;
                 }
@@ -204,9 +212,30 @@ impl Store {
         }
     }
 
+    /// Whether a name that both have means the same to both: where its TYPE stands behind its first samples, one store knows it and the other
+    /// does not.
+    pub fn agrees(&self, other: &Store) -> bool {
+        let agrees = |family: &Family, role: Role| {
+            let name = format!("{}{}", other.scrape.text(family.name), role.suffix());
+            let booking = self.scrape.strings.find(&name).and_then(|id| self.bookings.get(&id));
+            booking.is_none_or(|booking| {
+                let own = self.scrape.text(self.scrape.families[booking.family].name);
+                own == other.scrape.text(family.name) && booking.role.suffix() == role.suffix()
+            })
+        };
+        let mut typed = other.scrape.families.iter().enumerate().filter(|(_, family)| family.kind != MetricType::Unknown);
+        !other.late_type
+            && typed.all(|(number, family)| {
+                let members = family.layouts.iter().flatten().chain(&other.open[number].members);
+                members.map(|member| member.role).all(|role| agrees(family, role))
+            })
+    }
+
     /// Adds what another store holds of the same body, further behind. That one may not have seen the `# TYPE` of what it read.
-    pub fn absorb(&mut self, mut other: Store) {
+    /// `lines`: how many there are before it.
+    pub fn absorb(&mut self, mut other: Store, lines: u64) {
         self.close();
+        other.scrape.quality.problems.iter_mut().for_each(|problem| problem.line += lines);
         other.close();
         let ids: Vec<Id> =
             (0..other.scrape.strings.len()).map(|id| self.scrape.strings.intern(other.scrape.strings.get(Id(id as u32)))).collect();

@@ -24,6 +24,22 @@ pub struct State {
     ended: bool,
 }
 
+impl State {
+    /// At the start of a line, where the last TYPE before it was of this kind.
+    pub fn after(kind: MetricType) -> State {
+        State { bound: bound(kind), ..State::default() }
+    }
+}
+
+/// The label whose values are floats.
+fn bound(kind: MetricType) -> Option<&'static str> {
+    match kind {
+        MetricType::Histogram => Some("le"),
+        MetricType::Summary => Some("quantile"),
+        _ => None,
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Parser {
     state: State,
@@ -160,11 +176,7 @@ impl Parser {
             Read::Nothing | Read::Ended(_) => {}
             Read::Sample { value, timestamp_ms } => self.sample(block, line, value, timestamp_ms, each),
             Read::Type { name, kind } => {
-                self.state.bound = match kind {
-                    MetricType::Histogram => Some("le"),
-                    MetricType::Summary => Some("quantile"),
-                    _ => None,
-                };
+                self.state.bound = bound(kind);
                 if let Some(name) = text(&line.bytes[name]) {
                     each(Item::Type { name, kind });
                     let wrong = self.strict.as_mut().and_then(|strict| strict.kind(name));

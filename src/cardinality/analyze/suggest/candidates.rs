@@ -142,7 +142,10 @@ fn matching(scrape: &Scrape, metric: &Metric) -> Vec<Candidate> {
 /// What to do in the code, and what to do until then.
 fn hint(scrape: &Scrape, family: &Family, label: &str, shape: &Shape) -> String {
     let metric = scrape.text(family.name);
-    let code = shape.advice.text();
+    let code = match shape.advice.text() {
+        "" => "take it away in the code",
+        advice => advice,
+    };
     let query = match family.kind {
         MetricType::Counter => format!("sum without ({label}) (rate({metric}[5m]))"),
         MetricType::Histogram => format!("sum without ({label}) (rate({metric}_bucket[5m]))"),
