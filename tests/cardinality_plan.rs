@@ -47,19 +47,27 @@ fn rules_of_a_plan_do_what_it_says_and_merge_nothing() {
 }
 
 #[test]
-fn tidy_rules_change_something_and_lose_nothing() {
+fn tidy_rules_lose_nothing_all_together() {
+    let twins: String =
+        (0..6).flat_map(|n| ["a", "b"].map(|m| format!("jobs{{pod=\"web-{n}\",node=\"web-{n}\",m=\"{m}\"}} 1\n"))).collect();
+    let made = folder(&[("twins.txt", &twins)]);
     let mut seen = 0;
-    for name in NAMES {
-        for edit in cardinality(&scrapes(), &[name, "--suggest", "--format", "json"]).json()["plan"]["tidy"].as_array().unwrap() {
-            seen += 1;
-            let folder = folder(&[("rules.yml", &format!("metric_relabel_configs:\n{}", edit["yaml"].as_str().unwrap()))]);
-            let rules = folder.path().join("rules.yml");
-            let run = cardinality(&scrapes(), &[name, "--simulate", rules.to_str().unwrap(), "--format", "json"]).json();
-            let simulation = &run["simulation"];
-            assert_eq!(simulation["series_before"], simulation["series_after"], "{name}: {edit}");
-            assert_eq!(simulation["harmless"], true, "{name}: {edit}");
-            assert!(simulation["rules"][0]["changed"].as_u64().unwrap() > 0, "{name}: {edit}");
+    for (at, name) in NAMES.map(|name| (scrapes(), name)).into_iter().chain([(made.path().to_owned(), "twins.txt")]) {
+        let plan = cardinality(&at, &[name, "--suggest", "--format", "json"]).json()["plan"].clone();
+        let tidy = plan["tidy"].as_array().unwrap();
+        if tidy.is_empty() {
+            continue;
         }
+        seen += tidy.len();
+        let begin = Some(plan["yaml"].as_str().unwrap()).filter(|yaml| !yaml.is_empty()).unwrap_or("metric_relabel_configs:\n");
+        let rules: String = std::iter::once(begin).chain(tidy.iter().map(|edit| edit["yaml"].as_str().unwrap())).collect();
+        let folder = folder(&[("rules.yml", &rules)]);
+        let rules = folder.path().join("rules.yml");
+        let run = cardinality(&at, &[name, "--simulate", rules.to_str().unwrap(), "--format", "json"]).json();
+        let simulation = &run["simulation"];
+        assert_eq!((&simulation["harmless"], &simulation["merged"]), (&true.into(), &0.into()), "{name}: {simulation}");
+        let idle = simulation["rules"].as_array().unwrap().iter().filter(|rule| !rule["idle"].is_null()).count();
+        assert_eq!(idle, 0, "{name}: {simulation}");
     }
     assert!(seen > 3, "{seen} tidy edits");
 }
@@ -75,6 +83,19 @@ fn a_label_that_tells_series_apart_is_never_dropped_by_a_rule() {
     assert_eq!(json["plan"]["yaml"], "");
     assert!(edits[0]["hint"].as_str().unwrap().contains("sum without (user) (rate(logins_total[5m]))"));
     assert!(json["plan"]["tidy"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn hints_name_series_that_are_there_and_rules_survive_odd_names() {
+    let users: String = (0..50).map(|n| format!("logins_total{{user=\"{:08x}-0000-4000-8000-{n:012x}\"}} 1\n", n * 7919)).collect();
+    let odd = "{\"a 'b'\\n\\\\c\",x=\"1\"} 1\n{\"a 'b'\\n\\\\c\",x=\"2\"} 1\n";
+    let folder = folder(&[("om.txt", &format!("# TYPE logins counter\n{users}# EOF\n")), ("odd.prom", odd)]);
+    let json = cardinality(folder.path(), &["om.txt", "--suggest", "--format", "json"]).json();
+    let hint = json["plan"]["edits"][0]["hint"].as_str().unwrap();
+    assert!(hint.contains("sum without (user) (rate(logins_total[5m]))"), "{hint}");
+    let json = cardinality(folder.path(), &["odd.prom", "--suggest", "--budget", "0", "--format", "json"]).json();
+    assert_eq!((&json["plan"]["series_after_rules"], &json["plan"]["reached"]), (&0.into(), &true.into()), "{}", json["plan"]);
+    assert!(!json["plan"]["yaml"].as_str().unwrap().chars().any(|c| c.is_control() && c != '\n'));
 }
 
 #[test]

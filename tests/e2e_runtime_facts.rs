@@ -109,13 +109,14 @@ fn within(value: u64, expected: u64, share: f64) -> bool {
     value.abs_diff(expected) as f64 <= expected as f64 * share
 }
 
-/// Reads and asks until the program did no collection in between, and compares.
+/// Reads and asks until the program did no collection and started no thread in between, and compares.
 fn compare(fixture: &mut Fixture, about: &str) -> RuntimeFacts {
     for _ in 0..20 {
         let before = fixture.told();
         let facts = fixture.read();
         let after = fixture.told();
-        if before.u64("num_gc") == after.u64("num_gc") {
+        let threads = |told: &Told| told.metric("/sched/threads/total:threads");
+        if before.u64("num_gc") == after.u64("num_gc") && threads(&before) == threads(&after) {
             check(&facts, &after, about);
             // Answering stops the world once more.
             check_other_stops(&facts, &before, about);

@@ -322,8 +322,8 @@ impl<'a> App<'a> {
                 let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
                 lines.push(escape(&format!("{name}{labels} {value}")).into_owned());
             }
-            if lines.len() >= MOST_LINES {
-                lines.push(format!("(only the first {MOST_LINES} lines)"));
+            if lines.len() >= MOST_LINES && child + 1 < family.children() {
+                lines.push("(and more)".to_owned());
                 break;
             }
         }

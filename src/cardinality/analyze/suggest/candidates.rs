@@ -5,7 +5,7 @@ use crate::cardinality::analyze::buckets::Buckets;
 use crate::cardinality::analyze::metrics::Metric;
 use crate::cardinality::analyze::shapes::{Bounded, Shape};
 use crate::cardinality::analyze::without::Label;
-use crate::cardinality::model::{Family, Id, Role, Scrape};
+use crate::cardinality::model::{Id, Role, Scrape};
 use crate::cardinality::relabel::Regexp;
 use crate::formats::exposition::MetricType;
 
@@ -71,7 +71,6 @@ fn fewer_buckets(scrape: &Scrape, family: usize, buckets: &Buckets) -> Option<Ca
 
 /// Labels whose values never end.
 fn labels(scrape: &Scrape, metric: &Metric) -> Vec<Candidate> {
-    let family = &scrape.families[metric.family];
     let unbounded = |(label, shape): &(&Label, &Shape)| shape.bounded == Bounded::Unbounded && label.values >= FEW_VALUES;
     let found = metric.without.labels.iter().zip(&metric.shapes).filter(unbounded);
     let candidate = |(label, shape): (&Label, &Shape)| {
@@ -80,7 +79,7 @@ fn labels(scrape: &Scrape, metric: &Metric) -> Vec<Candidate> {
         Candidate {
             edit: Edit {
                 label: Some(text.to_owned()),
-                hint: Some(hint(scrape, family, text, shape)),
+                hint: Some(hint(scrape, metric, text, shape)),
                 ..edit(Risk::Code, what, metric_name)
             },
             changes: vec![(metric.family, Change::WithoutLabel(label.name))],
@@ -100,7 +99,7 @@ fn pairs(scrape: &Scrape, metric: &Metric) -> Vec<Candidate> {
         let shape = &metric.shapes[if endless(a) { a } else { b }];
         let both = format!("{}, {}", scrape.text(labels[a].name), scrape.text(labels[b].name));
         let what = format!("take the labels {both} away together: each follows from the other");
-        let hint = Some(hint(scrape, &scrape.families[metric.family], &both, shape));
+        let hint = Some(hint(scrape, metric, &both, shape));
         Candidate {
             edit: Edit { label: Some(both), hint, ..edit(Risk::Code, what, name(scrape, metric)) },
             changes: vec![(metric.family, Change::WithoutLabel(labels[a].name)), (metric.family, Change::WithoutLabel(labels[b].name))],
@@ -140,17 +139,19 @@ fn matching(scrape: &Scrape, metric: &Metric) -> Vec<Candidate> {
 }
 
 /// What to do in the code, and what to do until then.
-fn hint(scrape: &Scrape, family: &Family, label: &str, shape: &Shape) -> String {
-    let metric = scrape.text(family.name);
+fn hint(scrape: &Scrape, metric: &Metric, label: &str, shape: &Shape) -> String {
     let code = match shape.advice.text() {
         "" => "take it away in the code",
         advice => advice,
     };
-    let query = match family.kind {
-        MetricType::Counter => format!("sum without ({label}) (rate({metric}[5m]))"),
-        MetricType::Histogram => format!("sum without ({label}) (rate({metric}_bucket[5m]))"),
-        MetricType::Summary => format!("sum without ({label}) (rate({metric}_count[5m]))"),
-        _ => format!("sum without ({label}) ({metric})"),
+    let family = &scrape.families[metric.family];
+    let name = scrape.text(family.name);
+    // Of the series that there are: OpenMetrics names a counter's family without `_total`.
+    let counted = [Role::Bucket, Role::Count, Role::Total].into_iter().find(|role| has(metric, *role));
+    let query = match (counted, family.kind) {
+        (Some(role), _) => format!("sum without ({label}) (rate({name}{}[5m]))", role.suffix()),
+        (None, MetricType::Counter | MetricType::Histogram) => format!("sum without ({label}) (rate({name}[5m]))"),
+        _ => format!("sum without ({label}) ({name})"),
     };
     format!("{code}; until then record {query} and keep the raw series for a short time only")
 }

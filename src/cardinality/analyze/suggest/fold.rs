@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Edit, Risk, rules};
+use crate::cardinality::analyze::memory::{GARBAGE, LABEL_PAIR_BYTES};
 use crate::cardinality::analyze::metrics::Metric;
 use crate::cardinality::analyze::simulate::simulate;
 use crate::cardinality::analyze::without::Label;
@@ -15,16 +16,26 @@ const FEWEST_NAMES: usize = 4;
 const MOST_FOLDS: usize = 5;
 const LABEL: &str = "part";
 
-pub fn tidy(scrape: &Scrape, metrics: &[Metric]) -> Vec<Edit> {
-    labels(scrape, metrics).into_iter().chain(folds(scrape)).filter(|edit| is_harmless(scrape, edit)).collect()
+/// `rules` are those of the plan. Each edit is proven beside these and the edits before it: of two labels that say the same either can go,
+/// and not both.
+pub fn tidy(scrape: &Scrape, metrics: &[Metric], rules: &str) -> Vec<Edit> {
+    let mut taken: Vec<Edit> = Vec::new();
+    let mut changed = changed_by(scrape, rules).unwrap_or_default();
+    for edit in labels(scrape, metrics).into_iter().chain(folds(scrape)) {
+        let all: String = std::iter::once(rules).chain(taken.iter().chain([&edit]).map(|edit| edit.yaml.as_str())).collect();
+        if let Some(now) = changed_by(scrape, &all).filter(|now| *now > changed) {
+            changed = now;
+            taken.push(edit);
+        }
+    }
+    taken
 }
 
-fn is_harmless(scrape: &Scrape, edit: &Edit) -> bool {
-    let document = rules::document(std::iter::once(edit.yaml.as_str()));
-    Config::parse(&document, None).is_ok_and(|config| {
-        let simulation = simulate(scrape, &config);
-        simulation.is_harmless() && simulation.total.dropped == 0 && simulation.total.changed > 0
-    })
+/// How many labels of series all of these rules change; `None` if they do harm.
+fn changed_by(scrape: &Scrape, all: &str) -> Option<u64> {
+    let config = Config::parse(&rules::document(std::iter::once(all)), None).ok()?;
+    let simulation = simulate(scrape, &config);
+    simulation.is_harmless().then(|| simulation.rules.iter().map(|rule| rule.changed).sum())
 }
 
 /// A rule drops a label from all metrics: those of which no metric that has it needs it.
@@ -50,7 +61,7 @@ fn labels(scrape: &Scrape, metrics: &[Metric]) -> Vec<Edit> {
             metric: String::new(),
             label: Some(label.to_owned()),
             series_saved: 0,
-            bytes_saved: 0,
+            bytes_saved: series * LABEL_PAIR_BYTES * GARBAGE,
             yaml: rules::drop_label(label),
             hint: None,
         }
@@ -82,7 +93,8 @@ fn folds(scrape: &Scrape) -> Vec<Edit> {
     }
     let mut groups: Vec<_> = groups.into_iter().filter(|(_, words)| words.len() >= FEWEST_NAMES).collect();
     groups.sort_by_key(|(_, words)| std::cmp::Reverse(words.len()));
-    let is_free = |name: &str| !scrape.families.iter().any(|family| scrape.text(family.name) == name);
+    let labelled = scrape.families.iter().flat_map(|family| &family.columns).any(|column| scrape.text(column.name) == LABEL);
+    let is_free = |name: &str| !labelled && !scrape.families.iter().any(|family| scrape.text(family.name) == name);
     let edit = |((around, ..), words): ((String, String, Vec<Id>), Vec<&str>)| {
         let (before, after) = around.split_once('*')?;
         let folded = format!("{}{}", before.trim_end_matches('_'), after);

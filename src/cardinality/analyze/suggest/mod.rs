@@ -113,9 +113,10 @@ pub fn suggest(scrape: &Scrape, metrics: &[Metric], buckets: &[(usize, Buckets)]
         }
     }
     let edits: Vec<Edit> = search.edits.into_iter().map(|(edit, _)| edit).collect();
-    let yaml = rules::document(edits.iter().map(|edit| edit.yaml.as_str()));
+    let all: String = edits.iter().map(|edit| edit.yaml.as_str()).collect();
+    let tidy = fold::tidy(scrape, metrics, &all);
+    let yaml = rules::document(std::iter::once(all.as_str()));
     let proof = Config::parse(&yaml, None).ok().filter(|_| !yaml.is_empty()).map(|config| simulate(scrape, &config));
-    let tidy = fold::tidy(scrape, metrics);
     Plan { edits, tidy, budget, series_before, series_after: search.series, yaml, proof }
 }
 

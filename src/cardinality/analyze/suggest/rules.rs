@@ -53,7 +53,18 @@ pub fn fold(regex: &str, label: &str, word: &str, name: &str) -> String {
     format!("{first}- source_labels: [__name__]\n  regex: {regex}\n  target_label: __name__\n  replacement: {}\n", quoted(name))
 }
 
-/// In single quotes YAML takes everything as it is, except a quote.
+/// In single quotes YAML takes everything as it is, except a quote, and except what no line can hold.
 fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
+    if !text.chars().any(char::is_control) {
+        return format!("'{}'", text.replace('\'', "''"));
+    }
+    let escaped: String = text
+        .chars()
+        .map(|c| match c {
+            '"' | '\\' => format!("\\{c}"),
+            c if c.is_control() => format!("\\u{:04x}", c as u32),
+            c => c.to_string(),
+        })
+        .collect();
+    format!("\"{escaped}\"")
 }
