@@ -5,13 +5,13 @@ use std::time::{Instant, SystemTime};
 
 use super::model::{Quality, Snapshot, TargetFacts};
 use super::naming::Naming;
-use super::parked::ParkedReader;
 use super::pause::Pause;
-use super::raw::Raw;
-use super::record::{Record, RecordLayout};
 use super::running::{RunningReader, StopCost};
 use crate::error::{Error, Result};
 use crate::sys::memory::{monotonic_ns, own_cpu_ns};
+use crate::target::goroutines::parked::ParkedReader;
+use crate::target::goroutines::raw::Raw;
+use crate::target::goroutines::record::{Record, RecordLayout};
 use crate::target::native::{NativeSymbols, NativeUnwinder};
 use crate::target::runtime::GoProcess;
 

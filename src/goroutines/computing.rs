@@ -6,7 +6,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::threads::{Activity, Threads};
+use crate::target::goroutines::threads::{Activity, Threads};
 
 /// Between two looks. The kernel accounts a thread on its CPU at least at each tick (1 to 10 ms).
 const INTERVAL: Duration = Duration::from_micros(250);

@@ -4,11 +4,11 @@
 //! A blocked thread shows pc and sp without a stop; only one that is on a CPU in C is stopped, and counted.
 
 use super::model::{ReadState, Status};
-use super::record::{Record, State};
 use super::running::{RunningReader, resident_pieces};
-use super::threads::{Activity, M};
 use crate::error::Result;
 use crate::target::elf::u64_at;
+use crate::target::goroutines::record::{Record, State};
+use crate::target::goroutines::threads::{Activity, M};
 use crate::target::memory::Memory;
 use crate::target::native::{End, NativeUnwinder, NativeWalk, Registers, Text};
 use crate::target::unwind::Pc;

@@ -7,10 +7,10 @@ use rustc_hash::FxHashMap;
 
 use super::in_c::missing_frames;
 use super::model::{CreatedBy, Cut, Frame, FrameKind, Goroutine, Quality, ReadState, Snapshot, Stack, Status, TargetFacts, Thread};
-use super::raw::{Raw, RawGoroutine};
-use super::record::{Record, State};
-use super::threads::Threads;
 use crate::error::Result;
+use crate::target::goroutines::raw::{Raw, RawGoroutine};
+use crate::target::goroutines::record::{Record, State};
+use crate::target::goroutines::threads::Threads;
 use crate::target::memory::Memory;
 use crate::target::native::{NativeFrame, NativeSymbols, Text};
 use crate::target::runtime::GoProcess;

@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use super::model::{ReadState, Status};
-use super::record::{Record, RecordLayout, State};
 use super::running::{Observation, RunningReader, observe};
-use super::threads::Activity;
 use crate::error::Result;
 use crate::sys::ptrace::{RealTime, Registers, Stopped};
+use crate::target::goroutines::record::{Record, RecordLayout, State};
+use crate::target::goroutines::threads::Activity;
 use crate::target::memory::Request;
 
 #[derive(Debug, Clone, Copy)]

@@ -4,6 +4,7 @@ pub mod binary;
 pub mod buildinfo;
 pub mod elf;
 pub mod globals;
+pub mod goroutines;
 pub mod layout;
 pub mod memory;
 pub mod moduledata;

@@ -2,8 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::model::{BlockedOn, Cut, ReadState, Thread};
+use super::model::{BlockedOn, ReadState, Thread};
 use super::record::Record;
+use crate::target::stack::Cut;
 use crate::target::unwind::Pc;
 
 pub struct RawGoroutine {

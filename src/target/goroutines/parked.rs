@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::blocked::Blocking;
 use super::labels;
-use super::model::{Cut, ReadState, Status};
+use super::model::{ReadState, Status};
 use super::raw::{Raw, RawGoroutine};
 use super::record::{Record, RecordLayout, State};
 use crate::error::Result;
@@ -14,6 +14,7 @@ use crate::target::layout::Field;
 use crate::target::memory::{Memory, Request, Unread};
 use crate::target::pclntab::Func;
 use crate::target::runtime::GoProcess;
+use crate::target::stack::Cut;
 use crate::target::unwind::{Pc, StackBytes, Start, Unwinder, WalkFrame, lookup};
 
 /// Records read in one go.
