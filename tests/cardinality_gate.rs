@@ -99,6 +99,13 @@ fn a_baseline_lets_the_same_pass_and_names_what_grew() {
     assert_eq!(cardinality(folder.path(), &["new.prom", "--save-baseline", "new.json"]).code, 0);
     assert_eq!(cardinality(folder.path(), &["old.prom", "--baseline", "new.json"]).code, 0);
 
+    // Growth by a tenth, and by nine series, is allowed; one more is not.
+    std::fs::write(folder.path().join("edge.prom"), shop(49)).unwrap();
+    assert_eq!(cardinality(folder.path(), &["edge.prom", "--baseline", "base.json"]).code, 0);
+    std::fs::write(folder.path().join("edge.prom"), shop(50)).unwrap();
+    assert_eq!(cardinality(folder.path(), &["edge.prom", "--baseline", "base.json"]).code, 1);
+    assert_eq!(cardinality(folder.path(), &["old.prom", "--save-baseline", "none/base.json"]).code, 5);
+
     let run = cardinality(folder.path(), &["old.prom", "--baseline", "broken.json"]);
     assert_eq!(run.code, 5);
     assert!(run.stderr.contains("broken.json is not a baseline of goscope"), "{}", run.stderr);
@@ -135,6 +142,11 @@ fn what_does_not_grow_has_no_hours() {
         cardinality(folder.path(), &["a.prom", "b.prom", "--successive", "--interval", "1h", "--max-series", "100", "--format", "json"]);
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
     assert!(run.json()["growth"]["hours_until_budget"].is_null());
+    std::fs::write(folder.path().join("b.prom"), shop(30)).unwrap();
+    let run =
+        cardinality(folder.path(), &["a.prom", "b.prom", "--successive", "--interval", "1h", "--max-series", "100", "--format", "json"]);
+    assert!(run.json()["growth"]["hours_until_budget"].is_null(), "it shrinks");
+    assert_eq!(run.json()["growth"]["total"]["gone"], 10);
     assert_eq!(cardinality(folder.path(), &["a.prom", "--successive"]).code, 2);
 }
 
@@ -149,7 +161,9 @@ fn the_first_signal_ends_the_window_with_what_was_seen() {
     // From the end of the first scrape on a signal ends the window; before, it ends goscope, which is not what is tested.
     let waits = || std::fs::read_to_string(format!("/proc/{}/wchan", child.id())).unwrap_or_default().contains("futex");
     let threads = || std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap().count();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while !(waits() && threads() <= 2) {
+        assert!(std::time::Instant::now() < deadline, "it does not wait for the next scrape");
         std::thread::yield_now();
     }
     // SAFETY: no memory is passed; the process is this test's own child.
@@ -178,4 +192,11 @@ fn several_sources_are_told_apart_by_their_instance() {
     assert!(run.stderr.contains("gone.prom") && run.stderr.contains("1 source could not be read"), "{}", run.stderr);
     assert_eq!(run.json()["total_series"], 4);
     assert_eq!(run.json()["target"]["failed"].as_array().unwrap().len(), 1);
+
+    let server = Server::with("200 OK", TEXT, shop(5));
+    let json = cardinality(folder.path(), &["a.prom", &server.url(), "--format", "json"]).json();
+    assert_eq!(json["total_series"], 10);
+    let broken = Server::with("500 Internal Server Error", TEXT, "no\n");
+    let run = cardinality(folder.path(), &["a.prom", &broken.url(), "--format", "json"]);
+    assert_eq!((run.code, &run.json()["total_series"]), (5, &4.into()), "{}", run.stderr);
 }

@@ -97,3 +97,51 @@ pub fn findings(changes: &[Change], most_growth: f64) -> Vec<Finding> {
     };
     grown.map(finding).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::cardinality::store::Store;
+    use crate::formats::exposition::text::Parser;
+
+    fn sketched(body: &str, salt: u64) -> BTreeMap<String, MetricSketch> {
+        let mut store = Store::new();
+        Parser::new().parse(body.as_bytes(), true, &mut |item| store.add(item));
+        sketch(&store.finish(), salt)
+    }
+
+    fn changed(before: &str, now: &str) -> Vec<Change> {
+        let baseline = Baseline { captured_at: SystemTime::UNIX_EPOCH, salt: 7, metrics: sketched(before, 7) };
+        changes(&baseline, &sketched(now, 7))
+    }
+
+    #[test]
+    fn the_order_of_series_and_labels_does_not_matter() {
+        let (one, other) = ("a{x=\"1\",y=\"2\"} 1\na{x=\"3\"} 1\n", "a{x=\"3\"} 9\na{y=\"2\",x=\"1\"} 9\n");
+        assert_eq!(changed(one, other), []);
+        assert_ne!(sketched(one, 1), sketched(one, 2), "another salt, other hashes");
+        // Names and values are not mixed up.
+        assert_eq!(changed("a{x=\"y\"} 1\n", "a{y=\"x\"} 1\n")[0].new, 1);
+    }
+
+    #[test]
+    fn new_and_gone_are_told_with_the_label_that_has_new_values() {
+        let found = changed("a{x=\"1\"} 1\na{x=\"2\"} 1\nb 1\n", "a{x=\"2\"} 1\na{x=\"3\"} 1\na{x=\"4\"} 1\nc 1\n");
+        let summary: Vec<_> = found.iter().map(|change| (change.metric.as_str(), change.new, change.gone, change.exact)).collect();
+        assert_eq!(summary, [("a", 2, 1, true), ("c", 1, 0, true), ("b", 0, 1, true)]);
+        let label = found[0].label.as_ref().unwrap();
+        assert_eq!((label.name.as_str(), label.before, label.now, label.new), ("x", 2, 3, 2));
+        assert_eq!(findings(&found, 0.1), [], "so few new series are no growth");
+    }
+
+    #[test]
+    fn many_series_are_estimated_and_the_growth_is_exact() {
+        let body = |from: u32, to: u32| -> String { (from..to).map(|n| format!("a{{x=\"{n}\"}} 1\n")).collect() };
+        let found = changed(&body(0, 20_000), &body(5_000, 30_000));
+        assert!(!found[0].exact && found[0].new.abs_diff(10_000) < 3_000 && found[0].gone.abs_diff(5_000) < 3_000, "{:?}", found[0]);
+        let finding = &findings(&found, 0.1)[0];
+        assert_eq!((finding.seen, finding.limit), (25_000, 22_000));
+    }
+}
