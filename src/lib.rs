@@ -12,6 +12,7 @@ pub mod formats;
 pub mod goroutines;
 pub mod info;
 pub mod output;
+pub mod probes;
 pub mod ps;
 pub mod target;
 

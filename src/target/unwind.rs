@@ -35,6 +35,11 @@ impl Pc {
     }
 }
 
+/// Stands for C frames that could not be unwound.
+pub fn missing_frames() -> Pc {
+    Pc::exact(0).native()
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WalkFrame {
     pub pc: Pc,

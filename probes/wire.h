@@ -1,0 +1,67 @@
+/* What the probes send: one record an event, read by src/probes/wire.rs. All little-endian, 8-byte aligned. */
+#pragma once
+#include "kernel.h"
+
+#define MAX_USER_FRAMES 127
+#define MAX_KERNEL_FRAMES 32
+/* Of the user stack at sp: enough to prove who called the innermost function. */
+#define TOP_WORDS 32
+/* The same inside C, where only unwind tables know the way. */
+#define C_TOP_WORDS 512
+/* Of a goroutine's stack at the point where it went into C: enough for pclntab to find the way from there on. */
+#define C_CALLER_WORDS 256
+
+enum kind {
+	KIND_SAMPLE = 1,
+	KIND_SWITCH_OUT = 2,
+	KIND_SWITCH_IN = 3,
+	KIND_SITE = 4,
+};
+
+/* What the thread's M was doing: runtime.m.curg and what hangs on it. All zero when the scheduler itself ran. */
+struct go {
+	u64 m;
+	u64 g;
+	u64 goid;
+	u64 go_pc;
+	u64 labels;
+	u64 syscall_pc;
+	u64 syscall_sp;
+	u32 status;
+	s32 p;
+	u32 in_c;
+	u32 unused;
+};
+
+struct head {
+	u64 time_ns;
+	/* Of this CPU, from 1 on, counted also for what did not fit into the buffer. */
+	u64 number;
+	u32 kind;
+	u32 cpu;
+	u32 tid;
+	u32 detail;
+};
+
+/* SAMPLE and SWITCH_OUT. For a switch, detail is the state the thread left in: 0 runnable, else what it waits in. */
+struct stacked {
+	struct head head;
+	struct go go;
+	/* User registers: those that a stack walk starts from. */
+	u64 ip, sp, bp, bx, r12, r13, r14, r15;
+	u32 user_frames;
+	u32 kernel_frames;
+	/* Bytes of the stack at sp, then of the one at go.syscall_sp. */
+	u32 top_bytes;
+	u32 c_caller_bytes;
+	/* Kernel frames, user frames, top bytes, C caller bytes, each as long as told above. */
+	u64 data[MAX_KERNEL_FRAMES + MAX_USER_FRAMES + C_TOP_WORDS + C_CALLER_WORDS];
+};
+
+/* SWITCH_IN of a thread whose SWITCH_OUT was sent; head.detail is 1 when it was put off the CPU while it could run. */
+struct switched_in {
+	struct head head;
+	u64 out_ns;
+	/* When it could run again; 0 if that was not seen. */
+	u64 ready_ns;
+};

@@ -1,0 +1,236 @@
+//! Compiled probes into the kernel: constants in, programs attached, rings in their map. What is attached is gone when it is dropped,
+//! and, since all of it hangs on descriptors, also when goscope is killed.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+
+use aya::maps::{Map, PerCpuArray};
+use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
+use aya::programs::{BtfTracePoint, PerfEvent, ProgramError};
+use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
+
+use super::tls;
+use crate::error::{Error, Result};
+use crate::sys::bpf;
+use crate::sys::perf::Ring;
+use crate::target::layout::Field;
+use crate::target::runtime::GoProcess;
+
+static SCHED: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched.bpf.o"));
+
+/// Per CPU. At 4 KiB pages 1 MiB.
+const RING_PAGES: usize = 256;
+/// At most a sixteenth of the ring: one that is as large as the ring loses events while the reader wakes up.
+const WATERMARK: u32 = 64 << 10;
+/// PROC_PID_INIT_INO (include/linux/proc_ns.h): the inode of the first pid namespace.
+const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// What to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Times a second that each CPU is asked what it runs; `None` for never.
+    pub sample_hz: Option<u32>,
+    /// Threads leaving and getting a CPU.
+    pub switches: Option<Switches>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switches {
+    /// Counted, and waits for a CPU put into a histogram.
+    Counted,
+    /// Each with its stack too.
+    Told,
+}
+
+/// Attached programs. Dropping it detaches them.
+pub struct Probes {
+    ebpf: Ebpf,
+    pub(super) rings: Vec<(u32, Ring)>,
+}
+
+impl Probes {
+    /// Loads and attaches. Nothing is read of other processes, but for the two numbers that tell them from the target.
+    ///
+    /// Errors, Permission: no right to, or the kernel lacks something (named). Target: how it keeps its goroutines is not known.
+    pub fn attach(process: &GoProcess, wanted: Wanted) -> Result<Probes> {
+        let btf = Btf::from_sys_fs().map_err(|e| {
+            Error::permission("this kernel does not describe its types (no /sys/kernel/btf/vmlinux)")
+                .because(e)
+                .hint("kernels from 5.15 on, built with CONFIG_DEBUG_INFO_BTF, have it; --tier 0 works without")
+        })?;
+        // The fourth argument of sched_switch came with Linux 5.18; where it is not, the verifier refuses to read it.
+        let attached = Self::load(process, wanted, &btf, true);
+        match attached {
+            Err(error) if wanted.switches.is_some() && error.kind == crate::error::Kind::Permission && !denied() => {
+                Self::load(process, wanted, &btf, false).map_err(|_| error)
+            }
+            attached => attached,
+        }
+    }
+
+    fn load(process: &GoProcess, wanted: Wanted, btf: &Btf, has_prev_state: bool) -> Result<Probes> {
+        let mut loader = EbpfLoader::new();
+        loader.btf(Some(btf));
+        let constants = constants(process, wanted, has_prev_state)?;
+        for (name, value) in &constants {
+            loader.override_global(name, value, true);
+        }
+        let mut ebpf = loader.load(SCHED).map_err(|e| cannot("load the probes", &e))?;
+        let mut rings = Vec::new();
+        for cpu in online_cpus()? {
+            match Ring::open(cpu, RING_PAGES, WATERMARK) {
+                Ok(ring) => rings.push((cpu, ring)),
+                // Taken off line since.
+                Err(e) if e.raw_os_error() == Some(libc::ENODEV) => {}
+                Err(e) => return Err(cannot("open a perf buffer", &e)),
+            }
+        }
+        let Some(Map::PerfEventArray(map)) = ebpf.map("events") else { return Err(missing("events")) };
+        for (cpu, ring) in &rings {
+            bpf::set_fd(map.fd().as_fd(), *cpu, ring.as_fd()).map_err(|e| cannot("set up a perf buffer", &e))?;
+            ring.enable().map_err(|e| cannot("enable a perf buffer", &e))?;
+        }
+        let mut probes = Probes { ebpf, rings };
+        if wanted.switches.is_some() {
+            probes.attach_tracepoint("on_wakeup", "sched_wakeup", btf)?;
+            probes.attach_tracepoint("on_switch", "sched_switch", btf)?;
+        }
+        if let Some(hz) = wanted.sample_hz {
+            probes.attach_clock(hz)?;
+        }
+        Ok(probes)
+    }
+
+    fn attach_tracepoint(&mut self, program: &str, tracepoint: &str, btf: &Btf) -> Result<()> {
+        let what = format!("attach to the kernel's {tracepoint}");
+        let found: &mut BtfTracePoint = self.program(program)?;
+        found.load(tracepoint, btf).and_then(|()| found.attach()).map(drop).map_err(|e| cannot(&what, &e))
+    }
+
+    fn attach_clock(&mut self, hz: u32) -> Result<()> {
+        let cpus: Vec<u32> = self.rings.iter().map(|(cpu, _)| *cpu).collect();
+        let found: &mut PerfEvent = self.program("on_sample")?;
+        found.load().map_err(|e| cannot("load the sampling probe", &e))?;
+        for cpu in cpus {
+            // Scope "one process" would be one thread of it.
+            let scope = PerfEventScope::AllProcessesOneCpu { cpu };
+            let clock = PerfEventConfig::Software(SoftwareEvent::CpuClock);
+            let policy = SamplePolicy::Frequency(u64::from(hz));
+            found.attach(clock, scope, policy, false).map_err(|e| cannot("sample the CPUs", &e))?;
+        }
+        Ok(())
+    }
+
+    fn program<'a, T>(&'a mut self, name: &str) -> Result<&'a mut T>
+    where
+        &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+    {
+        let program = self.ebpf.program_mut(name).ok_or_else(|| missing(name))?;
+        program.try_into().map_err(|_| missing(name))
+    }
+
+    /// One of the counters in `probes/sched.bpf.c`, by CPU number.
+    pub(super) fn counter(&self, index: u32) -> Vec<u64> {
+        let map = self.ebpf.map("counters").and_then(|map| PerCpuArray::<_, u64>::try_from(map).ok());
+        let values = map.and_then(|map| map.get(&index, 0).ok());
+        values.map_or_else(Vec::new, |values| values.iter().copied().collect())
+    }
+}
+
+/// Values of the probes' `const volatile` variables.
+fn constants(process: &GoProcess, wanted: Wanted, has_prev_state: bool) -> Result<Vec<(&'static str, u32)>> {
+    let offset = |field| process.offset(field).map(|offset| offset as u32);
+    let tls = tls::g_offset(process).ok_or_else(|| {
+        Error::target("cannot tell where this program's threads keep their goroutine: runtime.stackcheck reads it in an unknown way")
+            .hint("--tier 0 works without")
+    })?;
+    let (tgid, pid_ns, ns_pid) = numbers(process.pid)?;
+    Ok(vec![
+        ("target_tgid", tgid),
+        ("pid_ns", pid_ns),
+        ("target_ns_pid", ns_pid),
+        ("with_switch_stacks", u32::from(wanted.switches == Some(Switches::Told))),
+        ("has_prev_state", u32::from(has_prev_state)),
+        ("tls_g", tls as u32),
+        ("g_m", offset(Field::GM)?),
+        ("g_goid", offset(Field::GGoid)?),
+        ("g_status", offset(Field::GAtomicStatus)?),
+        ("g_go_pc", offset(Field::GGoPc)?),
+        ("g_labels", offset(Field::GLabels)?),
+        ("g_syscall_pc", offset(Field::GSyscallPc)?),
+        ("g_syscall_sp", offset(Field::GSyscallSp)?),
+        ("m_curg", offset(Field::MCurg)?),
+        ("m_p", offset(Field::MP)?),
+        ("m_incgo", offset(Field::MIncgo)?),
+        ("p_id", offset(Field::PId)?),
+    ])
+}
+
+/// The kernel counts processes by their number in the first pid namespace: (that number, 0, 0), or (0, our namespace, number in it).
+fn numbers(pid: u32) -> Result<(u32, u32, u32)> {
+    let own = fs::metadata("/proc/self/ns/pid").map_err(|e| Error::io("cannot read /proc/self/ns/pid").because(e))?.ino();
+    match own {
+        FIRST_PID_NAMESPACE => Ok((pid, 0, 0)),
+        other => Ok((0, other as u32, pid)),
+    }
+}
+
+/// `0-3,5`
+fn online_cpus() -> Result<Vec<u32>> {
+    let path = "/sys/devices/system/cpu/online";
+    let text = fs::read_to_string(path).map_err(|e| Error::io(format!("cannot read {path}")).because(e))?;
+    Ok(cpu_list(&text))
+}
+
+fn cpu_list(text: &str) -> Vec<u32> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.parse::<u32>().ok()?..=last.parse::<u32>().ok()?.min(1 << 16))
+    };
+    text.trim().split(',').filter_map(range).flatten().collect()
+}
+
+/// True when this process lacks the rights for BPF, whatever the program.
+fn denied() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let caps = status.lines().find_map(|line| line.strip_prefix("CapEff:")).and_then(|caps| u64::from_str_radix(caps.trim(), 16).ok());
+    // include/uapi/linux/capability.h: CAP_SYS_ADMIN 21, CAP_PERFMON 38, CAP_BPF 39.
+    caps.is_none_or(|caps| caps & 1 << 21 == 0 && caps & (1 << 38 | 1 << 39) != (1 << 38 | 1 << 39))
+}
+
+fn cannot(what: &str, error: &dyn std::error::Error) -> Error {
+    // The library's messages name the step; the kernel's own word is at the end of the chain.
+    let mut texts = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(source) = next {
+        texts.push(source.to_string());
+        next = source.source();
+    }
+    texts.dedup();
+    let text = texts.join(": ");
+    let text: String = text.lines().next().unwrap_or_default().chars().take(300).collect();
+    let failed = Error::permission(format!("cannot {what}")).because(io::Error::other(text));
+    match denied() {
+        true => failed.hint("run goscope as root, or give it CAP_BPF and CAP_PERFMON; `--tier 0` needs neither"),
+        false => failed.hint("`goscope info TARGET` says what this kernel offers; `--tier 0` works without probes"),
+    }
+}
+
+fn missing(name: &str) -> Error {
+    Error::permission(format!("the compiled probes lack `{name}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpus_come_as_ranges() {
+        assert_eq!(cpu_list("0-2,5\n"), [0, 1, 2, 5]);
+        assert_eq!(cpu_list("0\n"), [0]);
+        assert_eq!(cpu_list("\n"), Vec::<u32>::new());
+        assert_eq!(cpu_list("x-1,3-x"), Vec::<u32>::new());
+    }
+}

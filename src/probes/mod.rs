@@ -1,0 +1,14 @@
+//! BPF for every feature that needs it: compiled probes are loaded and attached, their events streamed, their stacks walked.
+//!
+//! Nothing here writes to the target. Everything attached hangs on descriptors of this process and ends with it.
+
+mod load;
+pub mod queue;
+mod stacks;
+mod stream;
+mod tls;
+pub mod wire;
+
+pub use load::{Probes, Switches, Wanted};
+pub use stacks::StackWalker;
+pub use stream::{Counted, Loss, Stream};

@@ -1,0 +1,162 @@
+//! Events out of the rings, in the order of their times, with an account of what was lost.
+
+use std::collections::{BTreeMap, BinaryHeap};
+use std::cmp::Reverse;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use super::load::Probes;
+use super::queue::QueueHistogram;
+use super::wire::{self, Event};
+use crate::sys::memory::monotonic_ns;
+use crate::sys::perf::{self, Record};
+
+/// A program that has taken its time may be a while in handing over its record.
+const SETTLING_NS: u64 = 2_000_000;
+
+/// The counters of `probes/sched.bpf.c`.
+mod counter {
+    pub const SENT: u32 = 0;
+    pub const FAILED: u32 = 1;
+    pub const SWITCHES_G: u32 = 2;
+    pub const SWITCHES_IDLE: u32 = 3;
+    pub const SAMPLES_G: u32 = 4;
+    pub const SAMPLES_IDLE: u32 = 5;
+    pub const WAKEUPS: u32 = 6;
+    pub const NO_ROOM: u32 = 7;
+    pub const CPU_QUEUE: u32 = 16;
+}
+
+/// What one CPU's probes sent and what became of it: sent = received + lost + in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Loss {
+    pub cpu: u32,
+    pub sent: u64,
+    pub received: u64,
+    /// Did not fit into the ring.
+    pub lost: u64,
+    /// Of another shape than this goscope's probes send.
+    pub malformed: u64,
+}
+
+impl Loss {
+    pub fn in_flight(&self) -> u64 {
+        self.sent.saturating_sub(self.received + self.lost + self.malformed)
+    }
+}
+
+/// Counted in the kernel, whether told or not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// Threads of the target that left a CPU with a goroutine on them, and without.
+    pub switches_with_goroutine: u64,
+    pub switches_without: u64,
+    pub samples_with_goroutine: u64,
+    pub samples_without: u64,
+    pub wakeups: u64,
+    /// Threads that did not fit into the table of those off a CPU.
+    pub not_followed: u64,
+    /// How long runnable threads waited for a CPU.
+    pub cpu_queue: QueueHistogram,
+}
+
+pub struct Stream {
+    probes: Probes,
+    pending: BinaryHeap<Reverse<Pending>>,
+    received: BTreeMap<u32, (u64, u64)>,
+    /// Handed over up to here.
+    released_ns: u64,
+    /// Events that came too late to be put in order.
+    late: u64,
+}
+
+struct Pending {
+    key: (u64, u32, u64),
+    event: Event,
+}
+
+impl PartialEq for Pending {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+impl Eq for Pending {}
+impl PartialOrd for Pending {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Pending {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+impl Stream {
+    pub fn new(probes: Probes) -> Stream {
+        Stream { probes, pending: BinaryHeap::new(), received: BTreeMap::new(), released_ns: 0, late: 0 }
+    }
+
+    /// Waits until a ring has much in it, at most so long.
+    pub fn wait(&self, timeout: Duration) {
+        let fds: Vec<BorrowedFd<'_>> = self.probes.rings.iter().map(|(_, ring)| ring.as_fd()).collect();
+        perf::wait(&fds, timeout);
+    }
+
+    /// Hands over what is there, ordered by time; the last instants only when `all` is set.
+    pub fn drain(&mut self, all: bool, mut each: impl FnMut(Event)) {
+        let now = monotonic_ns().max(0) as u64;
+        for (cpu, ring) in &mut self.probes.rings {
+            let (received, malformed) = self.received.entry(*cpu).or_default();
+            ring.drain(|record| {
+                // What was lost is counted by the probes, exactly; the ring only tells of it when there is room again.
+                let Record::Sample(bytes) = record else { return };
+                match wire::parse(bytes) {
+                    Some(event) => {
+                        *received += 1;
+                        let head = event.head();
+                        self.late += u64::from(head.time_ns < self.released_ns);
+                        self.pending.push(Reverse(Pending { key: (head.time_ns, head.cpu, head.number), event }));
+                    }
+                    None => *malformed += 1,
+                }
+            });
+        }
+        let until = if all { u64::MAX } else { now.saturating_sub(SETTLING_NS) };
+        while self.pending.peek().is_some_and(|Reverse(next)| next.key.0 <= until) {
+            let Some(Reverse(next)) = self.pending.pop() else { break };
+            self.released_ns = self.released_ns.max(next.key.0);
+            each(next.event);
+        }
+    }
+
+    pub fn late(&self) -> u64 {
+        self.late
+    }
+
+    pub fn counted(&self) -> Counted {
+        let sum = |index| self.probes.counter(index).iter().sum();
+        Counted {
+            switches_with_goroutine: sum(counter::SWITCHES_G),
+            switches_without: sum(counter::SWITCHES_IDLE),
+            samples_with_goroutine: sum(counter::SAMPLES_G),
+            samples_without: sum(counter::SAMPLES_IDLE),
+            wakeups: sum(counter::WAKEUPS),
+            not_followed: sum(counter::NO_ROOM),
+            cpu_queue: QueueHistogram::from_counts(|bucket| sum(counter::CPU_QUEUE + bucket)),
+        }
+    }
+
+    /// One entry a CPU that sent anything.
+    pub fn losses(&self) -> Vec<Loss> {
+        let (sent, failed) = (self.probes.counter(counter::SENT), self.probes.counter(counter::FAILED));
+        let of = |values: &[u64], cpu: u32| values.get(cpu as usize).copied().unwrap_or(0);
+        let cpus = 0..sent.len() as u32;
+        cpus.filter(|&cpu| of(&sent, cpu) > 0)
+            .map(|cpu| {
+                let (received, malformed) = self.received.get(&cpu).copied().unwrap_or_default();
+                Loss { cpu, sent: of(&sent, cpu), received, lost: of(&failed, cpu), malformed }
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,160 @@
+//! What the probes send, as `probes/wire.h` lays it out.
+
+use crate::sys::ptrace::Registers;
+
+/// One event. Times are CLOCK_MONOTONIC, in nanoseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The clock of a CPU struck while a thread of the target was on it.
+    Sample(Stacked),
+    /// A thread left its CPU with a goroutine on it.
+    SwitchOut(Stacked),
+    /// A thread whose `SwitchOut` was sent got a CPU again.
+    SwitchIn(SwitchIn),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Head {
+    pub time_ns: u64,
+    /// Counts the events of one CPU from 1 on, those that did not fit included.
+    pub number: u64,
+    pub cpu: u32,
+    /// In goscope's own pid namespace; 0 if the thread has no number there.
+    pub tid: u32,
+    pub detail: u32,
+}
+
+/// What the thread's M had on it. All zero when the scheduler itself ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Go {
+    pub m: u64,
+    pub g: u64,
+    pub goid: u64,
+    pub go_pc: u64,
+    pub labels: u64,
+    pub syscall_pc: u64,
+    pub syscall_sp: u64,
+    /// `g.atomicstatus`, with its scan bit.
+    pub status: u32,
+    /// `p.id`; -1 without a P.
+    pub p: i32,
+    pub in_c: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stacked {
+    pub head: Head,
+    pub go: Go,
+    /// The user's.
+    pub registers: Registers,
+    /// Innermost first.
+    pub kernel: Vec<u64>,
+    /// By frame pointers, innermost first: the pc itself, then return addresses.
+    pub user: Vec<u64>,
+    /// The stack from `registers.sp` on.
+    pub top: Vec<u8>,
+    /// Inside C: the goroutine's stack from `go.syscall_sp` on.
+    pub c_caller: Vec<u8>,
+}
+
+impl Stacked {
+    /// No goroutine: the scheduler, or a thread of C.
+    pub fn is_scheduler(&self) -> bool {
+        self.go.goid == 0
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SwitchIn {
+    pub head: Head,
+    pub out_ns: u64,
+    /// When it could run again; 0 if that was not seen.
+    pub ready_ns: u64,
+    /// It could run all the time: it was put off its CPU.
+    pub preempted: bool,
+}
+
+impl Event {
+    pub fn head(&self) -> &Head {
+        match self {
+            Event::Sample(stacked) | Event::SwitchOut(stacked) => &stacked.head,
+            Event::SwitchIn(switch) => &switch.head,
+        }
+    }
+}
+
+/// The most frames of each kind, as the probes limit them.
+pub const MAX_USER_FRAMES: usize = 127;
+pub const MAX_KERNEL_FRAMES: usize = 32;
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn u32(&mut self) -> Option<u32> {
+        let (first, rest) = self.0.split_first_chunk::<4>()?;
+        self.0 = rest;
+        Some(u32::from_le_bytes(*first))
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        let (first, rest) = self.0.split_first_chunk::<8>()?;
+        self.0 = rest;
+        Some(u64::from_le_bytes(*first))
+    }
+
+    fn words(&mut self, count: usize) -> Option<Vec<u64>> {
+        (0..count).map(|_| self.u64()).collect()
+    }
+
+    fn bytes(&mut self, len: usize) -> Option<Vec<u8>> {
+        let (first, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(first.to_vec())
+    }
+}
+
+/// One record of a ring, which may have padding at its end. `None` for what no probe of this version sends.
+pub fn parse(bytes: &[u8]) -> Option<Event> {
+    let reader = &mut Reader(bytes);
+    let (time_ns, number, kind) = (reader.u64()?, reader.u64()?, reader.u32()?);
+    let head = Head { time_ns, number, cpu: reader.u32()?, tid: reader.u32()?, detail: reader.u32()? };
+    match kind {
+        1 => Some(Event::Sample(stacked(head, reader)?)),
+        2 => Some(Event::SwitchOut(stacked(head, reader)?)),
+        3 => Some(Event::SwitchIn(SwitchIn { head, out_ns: reader.u64()?, ready_ns: reader.u64()?, preempted: head.detail != 0 })),
+        _ => None,
+    }
+}
+
+fn stacked(head: Head, reader: &mut Reader<'_>) -> Option<Stacked> {
+    let go = Go {
+        m: reader.u64()?,
+        g: reader.u64()?,
+        goid: reader.u64()?,
+        go_pc: reader.u64()?,
+        labels: reader.u64()?,
+        syscall_pc: reader.u64()?,
+        syscall_sp: reader.u64()?,
+        status: reader.u32()?,
+        p: reader.u32()? as i32,
+        in_c: reader.u32()? != 0,
+    };
+    let _unused = reader.u32()?;
+    let registers = Registers {
+        pc: reader.u64()?,
+        sp: reader.u64()?,
+        bp: reader.u64()?,
+        bx: reader.u64()?,
+        r12: reader.u64()?,
+        r13: reader.u64()?,
+        r14: reader.u64()?,
+        r15: reader.u64()?,
+    };
+    let (user, kernel) = (reader.u32()? as usize, reader.u32()? as usize);
+    let (top, c_caller) = (reader.u32()? as usize, reader.u32()? as usize);
+    if user > MAX_USER_FRAMES || kernel > MAX_KERNEL_FRAMES {
+        return None;
+    }
+    let (kernel, user) = (reader.words(kernel)?, reader.words(user)?);
+    Some(Stacked { head, go, registers, kernel, user, top: reader.bytes(top)?, c_caller: reader.bytes(c_caller)? })
+}
