@@ -3,7 +3,6 @@
 
 pub mod diff;
 pub mod filter;
-pub mod frames;
 pub mod group;
 
 use super::model::{Counts, Goroutine, Snapshot, Status};
@@ -123,7 +122,7 @@ fn sort(snapshot: &Snapshot, rows: &mut [u32], query: &Query) {
         }),
         Some(Sort::Func) => rows.sort_by_key(|i| {
             let stack = snapshot.stacks.get(g(i).stack as usize);
-            stack.and_then(|stack| frames::innermost(stack, query.runtime_frames)).map(|frame| &*frame.function)
+            stack.and_then(|stack| crate::target::frames::innermost(stack, query.runtime_frames)).map(|frame| &*frame.function)
         }),
     }
 }

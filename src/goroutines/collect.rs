@@ -44,7 +44,7 @@ pub fn snapshot(process: &GoProcess, options: Options) -> Result<Snapshot> {
 }
 
 fn read(process: &GoProcess, options: Options) -> Result<Snapshot> {
-    let target = target_facts(process);
+    let target = TargetFacts::of(process);
     let captured_at = SystemTime::now();
     let started = Instant::now();
     let layout = RecordLayout::new(process)?;
@@ -73,19 +73,6 @@ fn tell_cost(quality: &mut Quality, process: &GoProcess, cost: StopCost) {
         quality.warnings.push("/proc/PID/pagemap is not readable: swapped-out pages may have been brought in".into());
     }
     quality.layout = process.layout_source.as_str().to_owned();
-}
-
-fn target_facts(process: &GoProcess) -> TargetFacts {
-    let exe = process.process.executable_path();
-    TargetFacts {
-        pid: process.pid,
-        start_ticks: process.process.start_ticks,
-        exe: exe.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
-        go_version: process.binary.build.go_version.clone(),
-        main_module: process.binary.build.main_path().to_owned(),
-        stripped: process.binary.stripped,
-        build_mode: process.binary.mode.as_str().to_owned(),
-    }
 }
 
 /// What was read, before it is named.

@@ -11,18 +11,13 @@ use crate::target::goroutines::record::{Record, State};
 use crate::target::goroutines::threads::{Activity, M};
 use crate::target::memory::Memory;
 use crate::target::native::{End, NativeUnwinder, NativeWalk, Registers, Text};
-use crate::target::unwind::Pc;
+use crate::target::unwind::{Pc, missing_frames};
 
 /// Of a C stack; deeper ones are cut and marked.
 const C_STACK_MAX: u64 = 256 << 10;
 
 /// Deeper nesting of callbacks is not shown.
 const MAX_CALLBACKS: usize = 64;
-
-/// Stands for C frames that could not be unwound.
-pub fn missing_frames() -> Pc {
-    Pc::exact(0).native()
-}
 
 impl<'a> RunningReader<'a> {
     /// Works off the list, as `read_all` does.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub use crate::target::facts::TargetFacts;
 pub use crate::target::goroutines::{BlockedOn, ReadState, Status, Thread};
 pub use crate::target::stack::{Cut, Frame, FrameKind, Stack};
 
@@ -18,21 +19,6 @@ pub struct Snapshot {
     /// Each distinct stack once; `Goroutine::stack` is an index into it.
     pub stacks: Vec<Stack>,
     pub quality: Quality,
-}
-
-/// What a reader needs to know of the process a snapshot came from.
-#[derive(Debug, Clone, Default)]
-pub struct TargetFacts {
-    pub pid: u32,
-    /// Start time in clock ticks since boot (`/proc/PID/stat`): with `pid`, tells whether two snapshots are of the same
-    /// process. 0 if unknown.
-    pub start_ticks: u64,
-    pub exe: String,
-    pub go_version: String,
-    pub main_module: String,
-    pub stripped: bool,
-    /// `exe`, `pie`, `cgo`, `cgo-pie`.
-    pub build_mode: String,
 }
 
 #[derive(Debug, Clone)]

@@ -5,22 +5,19 @@ use std::time::SystemTime;
 
 use rustc_hash::FxHashMap;
 
-use super::in_c::missing_frames;
 use super::model::{CreatedBy, Cut, Frame, FrameKind, Goroutine, Quality, ReadState, Snapshot, Stack, Status, TargetFacts, Thread};
 use crate::error::Result;
 use crate::target::goroutines::raw::{Raw, RawGoroutine};
 use crate::target::goroutines::record::{Record, State};
 use crate::target::goroutines::threads::Threads;
 use crate::target::memory::Memory;
-use crate::target::native::{NativeFrame, NativeSymbols, Text};
+use crate::target::names::StackNames;
+use crate::target::native::NativeSymbols;
 use crate::target::runtime::GoProcess;
-use crate::target::symbols::GoSymbols;
-use crate::target::unwind::Pc;
 
 pub struct Naming<'a> {
     process: &'a GoProcess,
-    symbols: GoSymbols<'a>,
-    native: Option<NativeSymbols>,
+    names: StackNames<'a>,
     threads: Threads<'a>,
     memory: Memory<'a>,
     now: i64,
@@ -32,8 +29,7 @@ impl<'a> Naming<'a> {
     pub fn new(process: &'a GoProcess, native: Option<NativeSymbols>, now: i64) -> Result<Self> {
         Ok(Naming {
             process,
-            symbols: GoSymbols::new(&process.elf, &process.module, process.bias),
-            native,
+            names: StackNames::new(process, native),
             threads: Threads::new(process)?,
             memory: process.memory(),
             now,
@@ -44,7 +40,7 @@ impl<'a> Naming<'a> {
 
     pub fn snapshot(mut self, raw: Raw, target: TargetFacts, captured_at: SystemTime) -> Snapshot {
         let mut quality = Quality { skipped: raw.skipped, retried: raw.retried, ..Quality::default() };
-        let stacks: Vec<Stack> = raw.stacks.stacks.iter().map(|(pcs, cut)| self.stack(pcs, *cut)).collect();
+        let stacks: Vec<Stack> = raw.stacks.stacks.iter().map(|(pcs, cut)| self.names.stack(pcs, *cut)).collect();
         let user_code: Vec<bool> = stacks.iter().map(has_user_code).collect();
         let shared = |text: &String| -> Arc<str> { Arc::from(text.as_str()) };
         let labels: Vec<Vec<(Arc<str>, Arc<str>)>> =
@@ -71,11 +67,6 @@ impl<'a> Naming<'a> {
             .collect();
         goroutines.sort_unstable_by_key(|g| g.id);
         Snapshot { captured_at, target, goroutines, dead: raw.dead, stacks, quality }
-    }
-
-    fn stack(&mut self, pcs: &[Pc], cut: Option<Cut>) -> Stack {
-        let (process, native) = (self.process, &mut self.native);
-        self.symbols.stack(pcs, cut, |run| native_frames(process, native.as_mut(), run))
     }
 
     fn goroutine(&mut self, raw: &RawGoroutine, labels: Vec<(Arc<str>, Arc<str>)>, user_code: bool) -> Goroutine {
@@ -122,8 +113,8 @@ impl<'a> Naming<'a> {
         if record.go_pc == 0 || record.id == 1 {
             return None;
         }
-        let symbols = &mut self.symbols;
-        let frame = self.creations.entry(record.go_pc).or_insert_with(|| symbols.creation(record.go_pc)).clone();
+        let names = &mut self.names;
+        let frame = self.creations.entry(record.go_pc).or_insert_with(|| names.creation(record.go_pc)).clone();
         Some(CreatedBy { frame, goroutine: record.parent })
     }
 
@@ -131,8 +122,8 @@ impl<'a> Naming<'a> {
         if pc == 0 {
             return None;
         }
-        let symbols = &mut self.symbols;
-        Some(self.starts.entry(pc).or_insert_with(|| symbols.function(pc)).clone())
+        let names = &mut self.names;
+        Some(self.starts.entry(pc).or_insert_with(|| names.function(pc)).clone())
     }
 
     fn thread(&self, record: &Record) -> Option<Thread> {
@@ -155,28 +146,4 @@ fn is_system(start: &Frame, user_code: bool) -> bool {
 
 fn has_user_code(stack: &Stack) -> bool {
     stack.frames.iter().any(|f| f.kind != FrameKind::Unresolved && !f.function.starts_with("runtime."))
-}
-
-/// A run of C frames.
-fn native_frames(process: &GoProcess, mut native: Option<&mut NativeSymbols>, pcs: &[Pc]) -> Vec<Frame> {
-    let mut text = |pc| Text::at(&process.module, process.bias, pc);
-    let mut frames = Vec::new();
-    for &pc in pcs {
-        if pc == missing_frames() {
-            frames.push(c_frame("[C frames missing]", FrameKind::Unresolved, 0));
-            continue;
-        }
-        let frame = NativeFrame { pc: pc.address(), is_return_address: !pc.is_exact() };
-        let named = native.as_mut().and_then(|native| native.symbolize(&[frame], &mut text).pop()).unwrap_or_default();
-        match named.first() {
-            Some(first) if first.kind != FrameKind::Unresolved => frames.extend(named),
-            _ if process.runtime.vdso.contains(&pc.address()) => frames.push(c_frame("[vdso]", FrameKind::C, pc.address())),
-            _ => frames.push(c_frame("", FrameKind::Unresolved, pc.address())),
-        }
-    }
-    frames
-}
-
-fn c_frame(function: &str, kind: FrameKind, address: u64) -> Frame {
-    Frame { function: Arc::from(function), file: Arc::from(""), line: 0, address, entry: 0, kind, wrapper: false }
 }

@@ -1,5 +1,6 @@
 //! What every feature prints through: the JSON envelope, tables, colour, progress, stdout or a file.
 
+mod address;
 mod console;
 mod envelope;
 mod escape;
@@ -9,6 +10,7 @@ mod style;
 mod table;
 mod units;
 
+pub use address::Address;
 pub use console::{Console, Progress};
 pub use envelope::{Envelope, timestamp, write_json, write_line};
 pub use escape::escape;

@@ -77,7 +77,7 @@ impl Probes {
         for (name, value) in &constants {
             loader.override_global(name, value, true);
         }
-        let mut ebpf = loader.load(SCHED).map_err(|e| cannot("load the probes", &e))?;
+        let ebpf = loader.load(SCHED).map_err(|e| cannot("load the probes", &e))?;
         let mut rings = Vec::new();
         for cpu in online_cpus()? {
             match Ring::open(cpu, RING_PAGES, WATERMARK) {

@@ -1,7 +1,7 @@
 //! Events out of the rings, in the order of their times, with an account of what was lost.
 
-use std::collections::{BTreeMap, BinaryHeap};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 

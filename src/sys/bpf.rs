@@ -22,13 +22,8 @@ pub fn set_fd(map: BorrowedFd<'_>, key: u32, fd: BorrowedFd<'_>) -> io::Result<(
         flags: u64,
     }
     let value = fd.as_raw_fd();
-    let update = Update {
-        map_fd: map.as_raw_fd() as u32,
-        unused: 0,
-        key: (&raw const key) as u64,
-        value: (&raw const value) as u64,
-        flags: 0,
-    };
+    let update =
+        Update { map_fd: map.as_raw_fd() as u32, unused: 0, key: (&raw const key) as u64, value: (&raw const value) as u64, flags: 0 };
     call(BPF_MAP_UPDATE_ELEM, &update).map(drop)
 }
 

@@ -141,7 +141,9 @@ impl Ring {
                     each(Record::Sample(whole.get(4..4 + len).unwrap_or(&whole[4..])));
                 }
                 // id, lost
-                PERF_RECORD_LOST => each(Record::Lost(whole.get(8..16).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b)))),
+                PERF_RECORD_LOST => {
+                    each(Record::Lost(whole.get(8..16).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b))))
+                }
                 _ => {}
             }
             self.whole = whole;

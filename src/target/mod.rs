@@ -3,11 +3,14 @@
 pub mod binary;
 pub mod buildinfo;
 pub mod elf;
+pub mod facts;
+pub mod frames;
 pub mod globals;
 pub mod goroutines;
 pub mod layout;
 pub mod memory;
 pub mod moduledata;
+pub mod names;
 pub mod native;
 pub mod pclntab;
 pub mod process;

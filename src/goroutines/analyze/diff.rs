@@ -6,9 +6,9 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::filter::{Filter, select};
-use super::frames::{Place, Shape};
 use super::group::{Shapes, site};
 use crate::goroutines::model::{Goroutine, Snapshot, Stack, Status};
+use crate::target::frames::{Place, Shape};
 
 #[derive(Debug)]
 pub struct Diff<'a> {

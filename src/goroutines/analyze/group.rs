@@ -5,9 +5,9 @@ use std::hash::Hash;
 
 use rustc_hash::FxHashMap;
 
-use super::frames::{Place, Shape, innermost};
 use super::{Query, Sort};
 use crate::goroutines::model::{Goroutine, Snapshot, Status};
+use crate::target::frames::{Place, Shape, innermost};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupBy {

@@ -11,9 +11,9 @@ use super::wording::{created_by, nanos, place_text};
 use crate::error::{Error, Result};
 use crate::goroutines::analyze::counts;
 use crate::goroutines::analyze::diff::{Change, Diff, Entry, Growth, Moves};
-use crate::goroutines::analyze::frames::Place;
 use crate::goroutines::model::{self, Snapshot};
 use crate::output::{Align, Envelope, Paint, Style, Table, count, timestamp};
+use crate::target::frames::Place;
 
 /// The whole document; `target`, `quality` and `captured_at` are those of the later snapshot.
 pub fn diff_document<'a>(diff: &'a Diff<'a>) -> impl Serialize + 'a {

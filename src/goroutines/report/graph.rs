@@ -8,10 +8,11 @@ use rustc_hash::FxHashMap;
 use crate::error::{Error, Result};
 use crate::formats::folded::push_line;
 use crate::formats::pprof::{Builder, Place};
+use crate::goroutines::analyze::View;
 use crate::goroutines::analyze::group::{Shapes, site};
-use crate::goroutines::analyze::{View, frames};
 use crate::goroutines::model::{Frame, FrameKind, Goroutine, Stack};
 use crate::output::{escape, flame_graph, timestamp};
+use crate::target::frames;
 
 /// Sorted lines, outermost frame first.
 pub fn write_folded(view: &View<'_>, out: &mut impl Write) -> Result<()> {

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use super::page::Page;
 use super::wording::place_text;
-use crate::goroutines::analyze::frames::{Place, shown};
 use crate::goroutines::model::{FrameKind, Stack};
 use crate::output::{Paint, count};
+use crate::target::frames::{Place, shown};
 
 /// The frames in two columns, why they are not all, and who created the goroutine; then a blank line.
 pub fn write_stack(

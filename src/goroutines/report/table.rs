@@ -6,10 +6,10 @@ use super::page::Page;
 use super::stack::write_stack;
 use super::wording::{ages, created_by, kinds, labels, place_text, totals, wakes};
 use crate::error::{Error, Result};
-use crate::goroutines::analyze::frames::{Place, creator_shown};
 use crate::goroutines::analyze::{Ages, Group, Key, View};
 use crate::goroutines::model::{Goroutine, Stack};
 use crate::output::{Align, Paint, Style, Table, count};
+use crate::target::frames::{Place, creator_shown};
 
 /// Fits `style.width`; without one, nothing is cut.
 pub fn write_table(view: &View<'_>, out: &mut impl Write, style: Style) -> Result<()> {

@@ -6,10 +6,10 @@ use std::io::{self, Write};
 use rustc_hash::FxHashMap;
 
 use crate::error::{Error, Result};
-use crate::goroutines::analyze::frames::{Place, creator_shown, shown};
 use crate::goroutines::analyze::{Scope, View};
 use crate::goroutines::model::{Cut, Frame, FrameKind, Goroutine, Stack, Status};
 use crate::output::escape;
+use crate::target::frames::{Place, creator_shown, shown};
 
 /// As the runtime does, leaves its own goroutines out, unless its frames or they themselves were asked for.
 pub fn write_text(view: &View<'_>, out: &mut impl Write) -> Result<()> {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::goroutines::analyze::frames::Place;
 use crate::goroutines::analyze::group::Kind;
 use crate::goroutines::analyze::{Ages, Group, View};
 use crate::goroutines::model::Status;
 use crate::output::{Style, count, duration};
+use crate::target::frames::Place;
 
 pub fn nanos(ns: u64) -> String {
     duration(Duration::from_nanos(ns))

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use rustc_hash::FxBuildHasher;
 
-use crate::goroutines::model::{Frame, FrameKind, Stack};
+use super::stack::{Frame, FrameKind, Stack};
 
 /// The frames to show, innermost first: all of them, or what `traceback1` (runtime/traceback.go) prints, which is all of
 /// them again where hiding the runtime's frames would leave nothing.

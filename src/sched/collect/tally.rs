@@ -1,0 +1,187 @@
+//! Sums by what was done where: each distinct stack, label set and key once.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::switches::Interval;
+use crate::probes::wire::Stacked;
+use crate::sched::model::{Class, FrameKind, Row, Source, Stack};
+use crate::target::goroutines::labels;
+use crate::target::layout::Field;
+use crate::target::names::StackNames;
+use crate::target::native::NativeSymbols;
+use crate::target::runtime::GoProcess;
+use crate::target::stack::Cut;
+use crate::target::unwind::Pc;
+
+/// What rows are told apart by; numbers into the tally's own tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub class: Class,
+    pub source: Source,
+    pub reason: u32,
+    pub stack: u32,
+    pub go_pc: u64,
+    pub labels: u32,
+}
+
+impl Default for Key {
+    fn default() -> Self {
+        Key { class: Class::OnCpu, source: Source::Sample, reason: 0, stack: 0, go_pc: 0, labels: 0 }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    count: u64,
+    samples: u64,
+    on_cpu_ns: u64,
+    off_cpu_ns: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct RawStack {
+    kernel: Vec<u64>,
+    pcs: Vec<Pc>,
+    cut: Option<Cut>,
+}
+
+pub type Labels = Arc<[(Arc<str>, Arc<str>)]>;
+
+pub struct Tally {
+    sums: FxHashMap<Key, Sum>,
+    stacks: FxHashMap<RawStack, u32>,
+    reasons: Vec<Arc<str>>,
+    labels: Vec<Labels>,
+    label_numbers: FxHashMap<Labels, u32>,
+    /// By address; only while nothing can have been freed.
+    known_labels: FxHashMap<u64, u32>,
+    offsets: Option<(u64, u64)>,
+}
+
+/// Number of the empty reason and of the empty label set.
+const NONE: u32 = 0;
+
+impl Tally {
+    pub fn new(process: &GoProcess) -> Tally {
+        let empty: Labels = Arc::from([]);
+        Tally {
+            sums: FxHashMap::default(),
+            stacks: FxHashMap::default(),
+            reasons: vec![Arc::from("")],
+            labels: vec![empty.clone()],
+            label_numbers: FxHashMap::from_iter([(empty, NONE)]),
+            known_labels: FxHashMap::default(),
+            offsets: process.layout.get(Field::GGoid).zip(process.layout.get(Field::GLabels)),
+        }
+    }
+
+    /// A label set that was freed may have made room for another one.
+    pub fn forget_labels(&mut self) {
+        self.known_labels.clear();
+    }
+
+    pub fn key(&mut self, process: &GoProcess, event: &Stacked, class: Class, source: Source, pcs: Vec<Pc>, cut: Option<Cut>) -> Key {
+        let stack = self.stack(event.kernel.clone(), pcs, cut);
+        let labels = self.labels_of(process, event);
+        Key { class, source, reason: NONE, stack, go_pc: event.go.go_pc, labels }
+    }
+
+    pub fn stack(&mut self, kernel: Vec<u64>, pcs: Vec<Pc>, cut: Option<Cut>) -> u32 {
+        let next = self.stacks.len() as u32;
+        *self.stacks.entry(RawStack { kernel, pcs, cut }).or_insert(next)
+    }
+
+    pub fn reason(&mut self, text: &str) -> u32 {
+        match self.reasons.iter().position(|known| &**known == text) {
+            Some(number) => number as u32,
+            None => {
+                self.reasons.push(Arc::from(text));
+                self.reasons.len() as u32 - 1
+            }
+        }
+    }
+
+    /// Labels belong to the event only while the goroutine still has that very set: the collector frees what nobody holds.
+    fn labels_of(&mut self, process: &GoProcess, event: &Stacked) -> u32 {
+        let address = event.go.labels;
+        if address == 0 || event.go.g == 0 {
+            return NONE;
+        }
+        if let Some(&known) = self.known_labels.get(&address) {
+            return known;
+        }
+        let memory = process.memory();
+        let held = |(goid, labels): (u64, u64)| {
+            memory.word(event.go.g + goid).ok() == Some(event.go.goid) && memory.word(event.go.g + labels).ok() == Some(address)
+        };
+        let read = labels::read(&memory, address, process.version).filter(|_| self.offsets.is_some_and(held));
+        let Some(read) = read else { return NONE };
+        let set: Labels = read.iter().map(|(key, value)| (Arc::from(key.as_str()), Arc::from(value.as_str()))).collect();
+        let next = self.labels.len() as u32;
+        let number = *self.label_numbers.entry(set.clone()).or_insert(next);
+        if number == next {
+            self.labels.push(set);
+        }
+        self.known_labels.insert(address, number);
+        number
+    }
+
+    pub fn sample(&mut self, key: Key) {
+        let sum = self.sums.entry(key).or_default();
+        sum.count += 1;
+        sum.samples += 1;
+    }
+
+    pub fn interval(&mut self, key: Key, interval: Interval) {
+        let reason = self.reason(interval.reason);
+        self.add(Key { class: interval.class, reason, ..key }, interval.ns);
+    }
+
+    pub fn add(&mut self, key: Key, off_cpu_ns: u64) {
+        let sum = self.sums.entry(key).or_default();
+        sum.count += 1;
+        sum.off_cpu_ns += off_cpu_ns;
+    }
+
+    /// Names everything. `cpu_ns` is what the target used by the kernel's account: each sample stands for an equal part of it.
+    pub fn finish(self, process: &GoProcess, native: Option<NativeSymbols>, cpu_ns: u64) -> (Vec<Row>, Vec<Stack>) {
+        let mut names = StackNames::new(process, native);
+        let mut raw: Vec<(RawStack, u32)> = self.stacks.into_iter().collect();
+        raw.sort_unstable_by_key(|(_, number)| *number);
+        let stacks: Vec<Stack> = raw.iter().map(|(stack, _)| names.stack_with_kernel(&stack.kernel, &stack.pcs, stack.cut)).collect();
+        let samples: u64 = self.sums.values().map(|sum| sum.samples).sum();
+        let mut creators: FxHashMap<u64, Option<Arc<str>>> = FxHashMap::default();
+        let mut rows: Vec<Row> = Vec::with_capacity(self.sums.len());
+        for (key, sum) in self.sums {
+            let stack = &stacks[key.stack as usize];
+            let assists = stack.frames.iter().any(|frame| &*frame.function == "runtime.gcAssistAlloc");
+            let sampled = (u128::from(cpu_ns) * u128::from(sum.samples)).checked_div(u128::from(samples)).unwrap_or(0) as u64;
+            let creator = creators.entry(key.go_pc).or_insert_with(|| (key.go_pc != 0).then(|| names.creation(key.go_pc).function));
+            rows.push(Row {
+                class: if assists && matches!(key.class, Class::OnCpu | Class::NoCpu) { Class::GcAssist } else { key.class },
+                source: key.source,
+                reason: (key.reason != NONE).then(|| self.reasons[key.reason as usize].clone()),
+                stack: key.stack,
+                start: start_of(stack),
+                creator: creator.clone().filter(|name| !name.is_empty()),
+                labels: self.labels[key.labels as usize].clone(),
+                count: sum.count,
+                on_cpu_ns: sum.on_cpu_ns + sampled,
+                off_cpu_ns: sum.off_cpu_ns,
+            });
+        }
+        rows.sort_by(|a, b| b.ns().cmp(&a.ns()).then_with(|| (a.class, a.stack, &a.reason).cmp(&(b.class, b.stack, &b.reason))));
+        (rows, stacks)
+    }
+}
+
+/// The goroutine's first function, where the whole stack is known.
+fn start_of(stack: &Stack) -> Option<Arc<str>> {
+    if stack.cut.is_some() {
+        return None;
+    }
+    let outermost = stack.frames.iter().rev().find(|frame| &*frame.function != "runtime.goexit")?;
+    (outermost.kind == FrameKind::Go).then(|| outermost.function.clone())
+}

@@ -1,0 +1,254 @@
+//! What one window of looking at the scheduler gave: plain data.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+pub use crate::probes::Loss;
+pub use crate::target::facts::TargetFacts;
+pub use crate::target::stack::{Cut, Frame, FrameKind, Stack};
+
+/// Everything seen in one window.
+#[derive(Debug, Clone)]
+pub struct Window {
+    pub captured_at: SystemTime,
+    pub target: TargetFacts,
+    pub length_ns: u64,
+    pub tier: Tier,
+    /// Goroutine time, each piece of it in one row; and the scheduler's own time on a CPU.
+    pub rows: Vec<Row>,
+    pub stacks: Vec<Stack>,
+    /// Goroutines that were alive, summed over time.
+    pub alive_ns: u64,
+    pub threads: Vec<ThreadUse>,
+    pub run_queue: Option<Waits>,
+    pub cpu_queue: Option<Waits>,
+    pub counters: Counters,
+    pub samples: u64,
+    pub cost: Cost,
+    pub quality: Quality,
+}
+
+/// How closely it was looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// The runtime's own memory, no probe.
+    Counters,
+    /// The kernel's clock and context switches.
+    Switches,
+    /// And the runtime's rare events.
+    Rare,
+    /// And each transition of a goroutine.
+    Transitions,
+}
+
+impl Tier {
+    pub const ALL: [Tier; 4] = [Tier::Counters, Tier::Switches, Tier::Rare, Tier::Transitions];
+
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// What a goroutine was doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    OnCpu,
+    /// Ready to run, waiting for a P.
+    Runnable,
+    /// Has its thread, which waits for a CPU or is throttled.
+    NoCpu,
+    Waiting,
+    /// In a system call or in C, and not on a CPU.
+    Syscall,
+    /// Working or waiting for the garbage collector in order to be allowed to allocate.
+    GcAssist,
+    /// Not a goroutine: the runtime's scheduler and collector, and threads of C, on a CPU.
+    Scheduler,
+}
+
+impl Class {
+    pub const ALL: [Class; 7] =
+        [Class::OnCpu, Class::Runnable, Class::NoCpu, Class::Waiting, Class::Syscall, Class::GcAssist, Class::Scheduler];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::OnCpu => "on_cpu",
+            Class::Runnable => "runnable",
+            Class::NoCpu => "no_cpu",
+            Class::Waiting => "waiting",
+            Class::Syscall => "syscall",
+            Class::GcAssist => "gc_assist",
+            Class::Scheduler => "scheduler",
+        }
+    }
+}
+
+/// How it was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// Walks over all goroutines at intervals.
+    Walk,
+    /// A CPU's clock.
+    Sample,
+    /// Each context switch.
+    Switch,
+    /// Each transition.
+    Uprobe,
+}
+
+impl Source {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::Walk => "walk",
+            Source::Sample => "sample",
+            Source::Switch => "switch",
+            Source::Uprobe => "uprobe",
+        }
+    }
+}
+
+/// Time of goroutines that were doing the same in the same place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    pub class: Class,
+    pub source: Source,
+    /// The runtime's own words (`chan receive`), or what a system call is.
+    pub reason: Option<Arc<str>>,
+    /// Index into `Window::stacks`.
+    pub stack: u32,
+    /// The goroutines' first function.
+    pub start: Option<Arc<str>>,
+    /// The function with the `go` statement.
+    pub creator: Option<Arc<str>>,
+    /// pprof labels.
+    pub labels: Arc<[(Arc<str>, Arc<str>)]>,
+    /// Observations.
+    pub count: u64,
+    pub on_cpu_ns: u64,
+    pub off_cpu_ns: u64,
+}
+
+impl Row {
+    pub fn ns(&self) -> u64 {
+        self.on_cpu_ns + self.off_cpu_ns
+    }
+}
+
+/// A thread over the window, by the kernel's own account (`/proc/PID/task/TID/schedstat`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadUse {
+    pub tid: u32,
+    pub name: String,
+    pub on_cpu_ns: u64,
+    /// Runnable and without a CPU.
+    pub waited_ns: u64,
+    pub switches: u64,
+}
+
+/// A distribution of waits, as bounds of the histogram's buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    pub count: u64,
+    pub p50: Bound,
+    pub p90: Bound,
+    pub p99: Bound,
+    pub max: Bound,
+    /// `timeToRun`, `switches` or `uprobes`.
+    pub source: &'static str,
+}
+
+/// A quantile lies in here; `high_ns` is `None` for the histogram's last, open bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    pub low_ns: u64,
+    pub high_ns: Option<u64>,
+}
+
+/// The runtime's own counters over the window; `None`: not known for this binary, `Quality::warnings` says why.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub gomaxprocs: Option<u32>,
+    /// Goroutines put on a P.
+    pub dispatches: Option<u64>,
+    pub syscalls: Option<u64>,
+    pub created: Option<u64>,
+    pub gc_cycles: Option<u64>,
+    /// Of the collections that ended in the window.
+    pub gc_pauses: Vec<GcPause>,
+    pub ps: Vec<PUse>,
+    /// Averages over the readings.
+    pub idle_ps: Option<f64>,
+    pub spinning_ms: Option<f64>,
+    pub global_queue: Option<f64>,
+    /// Of the target's cgroup.
+    pub throttled: Option<Throttled>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GcPause {
+    pub end_unix_ns: u64,
+    pub pause_ns: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct PUse {
+    pub id: i32,
+    pub dispatches: u64,
+    pub syscalls: u64,
+    /// Runnable goroutines in its own queue: average and most of all readings.
+    pub queue_mean: f64,
+    pub queue_max: u32,
+}
+
+impl Eq for PUse {}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Throttled {
+    pub periods: u64,
+    pub throttled_periods: u64,
+    pub throttled_ns: u64,
+}
+
+/// What looking cost.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Cost {
+    /// In percent of one CPU: what was expected of the target and of all other processes.
+    pub expected_target: Option<f64>,
+    pub expected_host: Option<f64>,
+    /// What the probes took, as the kernel counted.
+    pub probes_ns: Option<u64>,
+    pub target_cpu_ns: u64,
+    pub own_cpu_ns: u64,
+    pub attach_ns: u64,
+    pub detach_ns: u64,
+}
+
+/// What was not seen.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Quality {
+    pub losses: Vec<Loss>,
+    /// Events that came too late to be put in order.
+    pub late: u64,
+    /// Threads that the probes had no room to follow.
+    pub not_followed: u64,
+    /// Stacks that end early, and frames without a name.
+    pub truncated_stacks: u64,
+    pub unresolved_frames: u64,
+    pub walks: u64,
+    pub torn: u64,
+    pub skipped: u64,
+    pub not_resident: u64,
+    /// `table`, `dwarf` or `guess`.
+    pub layout: String,
+    pub warnings: Vec<String>,
+}
+
+impl Quality {
+    pub fn lost(&self) -> u64 {
+        self.losses.iter().map(|loss| loss.lost + loss.malformed + loss.in_flight()).sum::<u64>()
+    }
+
+    pub fn sent(&self) -> u64 {
+        self.losses.iter().map(|loss| loss.sent).sum()
+    }
+}

@@ -1,0 +1,32 @@
+//! What a reader needs to know of the process that a result is about.
+
+use super::runtime::GoProcess;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TargetFacts {
+    pub pid: u32,
+    /// Start time in clock ticks since boot (`/proc/PID/stat`): with `pid`, tells whether two results are of the same
+    /// process. 0 if unknown.
+    pub start_ticks: u64,
+    pub exe: String,
+    pub go_version: String,
+    pub main_module: String,
+    pub stripped: bool,
+    /// `exe`, `pie`, `cgo`, `cgo-pie`.
+    pub build_mode: String,
+}
+
+impl TargetFacts {
+    pub fn of(process: &GoProcess) -> TargetFacts {
+        let exe = process.process.executable_path();
+        TargetFacts {
+            pid: process.pid,
+            start_ticks: process.process.start_ticks,
+            exe: exe.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+            go_version: process.binary.build.go_version.clone(),
+            main_module: process.binary.build.main_path().to_owned(),
+            stripped: process.binary.stripped,
+            build_mode: process.binary.mode.as_str().to_owned(),
+        }
+    }
+}
