@@ -184,15 +184,14 @@ ALWAYS_INLINE u64 add_stacks(void *ctx, struct stacked *record, int with_kernel)
 		at += got / 8;
 	}
 	at &= 255;
-	if (at > MAX_KERNEL_FRAMES + MAX_USER_FRAMES)
-		return 0;
 	if (record->go.in_c) {
 		if (!bpf_probe_read_user(&record->data[at], C_TOP_WORDS * 8, (void *)record->sp)) {
 			record->top_bytes = C_TOP_WORDS * 8;
 			at += C_TOP_WORDS;
 		}
 		/* From where Go called C, pclntab knows the way. */
-		if (record->go.syscall_sp && at <= MAX_KERNEL_FRAMES + MAX_USER_FRAMES + C_TOP_WORDS &&
+		at &= DATA_WORDS - C_CALLER_WORDS - 1;
+		if (record->go.syscall_sp &&
 		    !bpf_probe_read_user(&record->data[at], C_CALLER_WORDS * 8, (void *)record->go.syscall_sp)) {
 			record->c_caller_bytes = C_CALLER_WORDS * 8;
 			at += C_CALLER_WORDS;
@@ -201,6 +200,7 @@ ALWAYS_INLINE u64 add_stacks(void *ctx, struct stacked *record, int with_kernel)
 		record->top_bytes = TOP_WORDS * 8;
 		at += TOP_WORDS;
 	}
+	at &= DATA_WORDS - 1;
 	return __builtin_offsetof(struct stacked, data) + at * 8;
 }
 

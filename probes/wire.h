@@ -11,6 +11,9 @@
 /* Of a goroutine's stack at the point where it went into C: enough for pclntab to find the way from there on. */
 #define C_CALLER_WORDS 256
 
+/* More than all of them, so that a masked length never passes the end. */
+#define DATA_WORDS 1024
+
 enum kind {
 	KIND_SAMPLE = 1,
 	KIND_SWITCH_OUT = 2,
@@ -55,7 +58,7 @@ struct stacked {
 	u32 top_bytes;
 	u32 c_caller_bytes;
 	/* Kernel frames, user frames, top bytes, C caller bytes, each as long as told above. */
-	u64 data[MAX_KERNEL_FRAMES + MAX_USER_FRAMES + C_TOP_WORDS + C_CALLER_WORDS];
+	u64 data[DATA_WORDS];
 };
 
 /* SWITCH_IN of a thread whose SWITCH_OUT was sent; head.detail is 1 when it was put off the CPU while it could run. */

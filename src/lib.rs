@@ -14,6 +14,7 @@ pub mod info;
 pub mod output;
 pub mod probes;
 pub mod ps;
+pub mod sched;
 pub mod target;
 
 /// All `unsafe` of the crate: system calls behind a safe interface.

@@ -11,6 +11,7 @@ mod goroutines;
 mod info;
 mod manual;
 mod ps;
+mod sched;
 mod signals;
 mod target;
 mod values;
@@ -61,6 +62,8 @@ pub enum Command {
     Ps(ps::PsArgs),
     Info(info::InfoArgs),
     Goroutines(Box<GoroutinesArgs>),
+    Sched(sched::SchedArgs),
+    Profile(sched::ProfileArgs),
     Cardinality(Box<cardinality::CardinalityArgs>),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
@@ -73,6 +76,8 @@ pub fn run(cli: Cli, console: &Console) -> Result<()> {
         Command::Ps(args) => ps::run(&args, &context),
         Command::Info(args) => info::run(&args, &context),
         Command::Goroutines(args) => goroutines::run(*args, &context),
+        Command::Sched(args) => sched::run_sched(&args, &context),
+        Command::Profile(args) => sched::run_profile(&args, &context),
         Command::Cardinality(args) => cardinality::run(&args, &context),
         Command::Completions(args) => generate::run_completions(&args, &context),
         Command::Man(args) => generate::run_man(&args, &context),

@@ -4,6 +4,13 @@ use std::fmt::Write;
 
 /// Appends one line. A frame's `;` and whatever breaks lines is replaced, so that a line always has the frames it was given.
 pub fn push_line<'a>(out: &mut String, frames: impl IntoIterator<Item = &'a str>, count: u64) {
+    push_frames(out, frames);
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, " {count}");
+}
+
+/// A line without its number.
+pub fn push_frames<'a>(out: &mut String, frames: impl IntoIterator<Item = &'a str>) {
     let mut first = true;
     for frame in frames {
         if !first {
@@ -16,8 +23,6 @@ pub fn push_line<'a>(out: &mut String, frames: impl IntoIterator<Item = &'a str>
             c => c,
         }));
     }
-    // Writing to a String cannot fail.
-    let _ = writeln!(out, " {count}");
 }
 
 #[cfg(test)]

@@ -30,19 +30,25 @@ pub struct Place<'a> {
 }
 
 impl Builder {
-    /// One kind of value: `("goroutine", "count")`.
-    pub fn new(kind: &str, unit: &str) -> Self {
+    /// The kinds of values that each sample has, `("goroutine", "count")`; the last one is what pprof shows first.
+    pub fn new(kinds: &[(&str, &str)]) -> Self {
         let mut builder = Builder {
             profile: Profile { string_table: vec![String::new()], ..Profile::default() },
             strings: FxHashMap::from_iter([(String::new(), 0)]),
             functions: FxHashMap::default(),
             locations: FxHashMap::default(),
         };
-        let value = ValueType { r#type: builder.string(kind), unit: builder.string(unit) };
-        builder.profile.sample_type = vec![value];
-        builder.profile.period_type = Some(value);
+        let values = kinds.iter().map(|(kind, unit)| ValueType { r#type: builder.string(kind), unit: builder.string(unit) });
+        builder.profile.sample_type = values.collect();
+        builder.profile.period_type = builder.profile.sample_type.last().copied();
         builder.profile.period = 1;
         builder
+    }
+
+    /// Samples were taken every so many units: `("cpu", "nanoseconds", 10_309_278)`.
+    pub fn period(&mut self, kind: &str, unit: &str, period: i64) {
+        self.profile.period_type = Some(ValueType { r#type: self.string(kind), unit: self.string(unit) });
+        self.profile.period = period;
     }
 
     pub fn taken_at(&mut self, time: SystemTime, took: Duration) {
@@ -84,11 +90,11 @@ impl Builder {
         next
     }
 
-    /// Innermost location first.
-    pub fn sample<'a>(&mut self, locations: Vec<u64>, value: u64, labels: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    /// Innermost location first; one value for each kind.
+    pub fn sample<'a>(&mut self, locations: Vec<u64>, values: &[u64], labels: impl IntoIterator<Item = (&'a str, &'a str)>) {
         let label = labels.into_iter().map(|(key, value)| Label { key: self.string(key), str: self.string(value), ..Label::default() });
         let label = label.collect();
-        let value = vec![i64::try_from(value).unwrap_or(i64::MAX)];
+        let value = values.iter().map(|&value| i64::try_from(value).unwrap_or(i64::MAX)).collect();
         self.profile.sample.push(Sample { location_id: locations, value, label });
     }
 
@@ -130,14 +136,14 @@ mod tests {
 
     #[test]
     fn what_is_equal_is_stored_once() {
-        let mut builder = Builder::new("goroutine", "count");
+        let mut builder = Builder::new(&[("goroutine", "count")]);
         let inner = Place { function: "main.inner", file: "m.go", line: 3 };
         let outer = Place { function: "main.outer", file: "m.go", line: 9 };
         let a = builder.location(0x1000, &[inner, outer]);
         assert_eq!(builder.location(0x1000, &[inner, outer]), a);
         let b = builder.location(0x1000, &[outer]);
         assert_ne!(a, b);
-        builder.sample(vec![a, b], 7, [("status", "waiting")]);
+        builder.sample(vec![a, b], &[7], [("status", "waiting")]);
         builder.executable("/bin/app");
         let mut out = Vec::new();
         builder.write(&mut out).unwrap();

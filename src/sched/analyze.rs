@@ -1,8 +1,12 @@
 //! From a window to the account of goroutine time that its tables and documents show.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::model::{Class, Row, Window};
+use crate::target::frames;
 
 /// Goroutine-nanoseconds by what was done in them; the parts sum to `total_ns`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,4 +66,37 @@ pub fn by_reason(window: &Window, class: Class) -> Vec<(String, u64)> {
     let mut sums: Vec<(String, u64)> = sums.into_iter().map(|(reason, ns)| (reason.to_owned(), ns)).collect();
     sums.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
     sums
+}
+
+/// One function's part of a profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    pub name: Arc<str>,
+    /// Where it was the innermost.
+    pub flat_ns: u64,
+    /// Where it was anywhere on the stack; recursion counts once.
+    pub cumulative_ns: u64,
+}
+
+/// Most flat time first.
+pub fn by_function(window: &Window, rows: &[&Row], hide_runtime: bool) -> Vec<Share> {
+    let mut sums: FxHashMap<&Arc<str>, (u64, u64)> = FxHashMap::default();
+    let mut seen: FxHashSet<&str> = FxHashSet::default();
+    for row in rows {
+        let Some(stack) = window.stacks.get(row.stack as usize) else { continue };
+        seen.clear();
+        for (depth, frame) in frames::shown(stack, !hide_runtime).enumerate() {
+            let sum = sums.entry(&frame.function).or_default();
+            if depth == 0 {
+                sum.0 += row.ns();
+            }
+            if seen.insert(&frame.function) {
+                sum.1 += row.ns();
+            }
+        }
+    }
+    let share = |(name, (flat_ns, cumulative_ns)): (&Arc<str>, (u64, u64))| Share { name: name.clone(), flat_ns, cumulative_ns };
+    let mut shares: Vec<Share> = sums.into_iter().map(share).collect();
+    shares.sort_by(|a, b| (b.flat_ns, b.cumulative_ns, &a.name).cmp(&(a.flat_ns, a.cumulative_ns, &b.name)));
+    shares
 }

@@ -165,7 +165,7 @@ pub struct Bound {
 }
 
 /// The runtime's own counters over the window; `None`: not known for this binary, `Quality::warnings` says why.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Counters {
     pub gomaxprocs: Option<u32>,
     /// Goroutines put on a P.
@@ -199,8 +199,6 @@ pub struct PUse {
     pub queue_mean: f64,
     pub queue_max: u32,
 }
-
-impl Eq for PUse {}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Throttled {

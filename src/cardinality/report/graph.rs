@@ -32,13 +32,13 @@ pub fn write_svg(profile: &Profile, out: &mut impl Write) -> Result<()> {
 }
 
 pub fn write_pprof(profile: &Profile, out: &mut impl Write) -> Result<()> {
-    let mut builder = Builder::new("series", "count");
+    let mut builder = Builder::new(&[("series", "count")]);
     builder.taken_at(profile.captured_at, Duration::ZERO);
     for metric in &profile.metrics {
         stacks(&profile.scrape, metric, None, |stack, series| {
             let place = |name: &String| builder.location(0, &[Place { function: name, file: "", line: 0 }]);
             let locations: Vec<u64> = stack.iter().rev().map(place).collect();
-            builder.sample(locations, series, []);
+            builder.sample(locations, &[series], []);
         });
     }
     builder.executable(&profile.sources.join(", "));

@@ -76,7 +76,7 @@ pub fn write_pprof(view: &View<'_>, out: &mut impl Write) -> Result<()> {
         });
         samples[index].1 += 1;
     }
-    let mut builder = Builder::new("goroutine", "count");
+    let mut builder = Builder::new(&[("goroutine", "count")]);
     builder.taken_at(snapshot.captured_at, Duration::from_nanos(snapshot.quality.capture_ns));
     let mut locations: FxHashMap<u32, Vec<u64>> = FxHashMap::default();
     let empty = Stack::default();
@@ -86,7 +86,7 @@ pub fn write_pprof(view: &View<'_>, out: &mut impl Write) -> Result<()> {
         let creator = g.created_by.as_ref().map(|by| ("created_by", &*by.frame.function));
         let labels = [Some(("status", g.status.as_str())), g.wait_reason.as_deref().map(|reason| ("wait_reason", reason)), creator];
         let user = g.labels.iter().map(|(key, value)| (&**key, &**value));
-        builder.sample(locations, count, labels.into_iter().flatten().chain(user));
+        builder.sample(locations, &[count], labels.into_iter().flatten().chain(user));
     }
     builder.executable(&snapshot.target.exe);
     builder.comment(&format!("goscope {}: goroutines of pid {}", env!("CARGO_PKG_VERSION"), snapshot.target.pid));

@@ -107,14 +107,7 @@ fn wanted(options: &Options) -> Wanted {
 
 fn waits(histogram: &crate::probes::queue::QueueHistogram) -> Option<Waits> {
     let bound = |q| histogram.quantile(q).map(|range| super::model::Bound { low_ns: range.start, high_ns: Some(range.end) });
-    Some(Waits {
-        count: histogram.total(),
-        p50: bound(0.5)?,
-        p90: bound(0.9)?,
-        p99: bound(0.99)?,
-        max: bound(1.0)?,
-        source: "switches",
-    })
+    Some(Waits { count: histogram.total(), p50: bound(0.5)?, p90: bound(0.9)?, p99: bound(0.99)?, max: bound(1.0)?, source: "switches" })
 }
 
 fn nanos(duration: Duration) -> u64 {

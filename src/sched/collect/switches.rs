@@ -35,12 +35,8 @@ const GSCAN: u32 = 0x1000;
 
 impl OffCpu {
     pub fn out(&mut self, event: &Stacked, key: Key) {
-        let open = Open {
-            key,
-            out_ns: event.head.time_ns,
-            preempted: event.head.detail == 0,
-            in_syscall: event.go.status & !GSCAN == GSYSCALL,
-        };
+        let open =
+            Open { key, out_ns: event.head.time_ns, preempted: event.head.detail == 0, in_syscall: event.go.status & !GSCAN == GSYSCALL };
         self.open.insert(event.head.tid, open);
     }
 

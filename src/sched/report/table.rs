@@ -1,0 +1,357 @@
+//! `--format table`: for people.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::output::{Align, Paint, Style, Table, count, duration, escape};
+use crate::sched::analyze::{Account, Share, by_function, by_reason};
+use crate::sched::model::{Bound, Class, Row, Stack, Tier, Waits, Window};
+use crate::target::frames;
+
+/// Stacks shown of each class.
+const STACKS: usize = 3;
+/// Frames shown of each stack.
+const FRAMES: usize = 8;
+
+/// The account, queues, Ps, threads and the top stacks of each class.
+pub fn write_table(window: &Window, limit: Option<usize>, out: &mut impl Write, style: Style) -> Result<()> {
+    let mut page = Page { out, style };
+    page.sched(window, limit.unwrap_or(STACKS)).map_err(Error::write)
+}
+
+/// Functions by their own and their callees' time.
+pub fn write_profile_table(
+    window: &Window,
+    rows: &[&Row],
+    title: &str,
+    limit: Option<usize>,
+    hide_runtime: bool,
+    out: &mut impl Write,
+    style: Style,
+) -> Result<()> {
+    let mut page = Page { out, style };
+    page.profile(window, rows, title, limit.unwrap_or(20), hide_runtime).map_err(Error::write)
+}
+
+struct Page<'a, W> {
+    out: &'a mut W,
+    style: Style,
+}
+
+impl<W: Write> Page<'_, W> {
+    fn sched(&mut self, window: &Window, limit: usize) -> io::Result<()> {
+        let account = Account::of(window);
+        self.account(window, &account)?;
+        self.queues(window)?;
+        self.runtime(window)?;
+        self.threads(window)?;
+        for class in [Class::OnCpu, Class::NoCpu, Class::Runnable, Class::Syscall, Class::GcAssist, Class::Waiting, Class::Scheduler] {
+            self.stacks(window, class, limit)?;
+        }
+        self.totals(window)
+    }
+
+    fn account(&mut self, window: &Window, account: &Account) -> io::Result<()> {
+        self.heading("WHERE GOROUTINE TIME WENT")?;
+        let busy = account.total_ns - account.waiting_ns;
+        let mut table = Table::new(&[
+            ("STATE", Align::Left),
+            ("TIME", Align::Right),
+            ("% OF ALL", Align::Right),
+            ("% OF NOT WAITING", Align::Right),
+            ("MOST BY REASON", Align::Shrink),
+        ]);
+        for (name, ns) in account.parts() {
+            let class = Class::ALL.into_iter().find(|class| label(*class) == name);
+            let reasons = class.map(|class| by_reason(window, class)).unwrap_or_default();
+            let reasons: Vec<String> =
+                reasons.iter().filter(|(reason, _)| reason != "-").take(3).map(|(reason, ns)| format!("{reason} {}", time(*ns))).collect();
+            let of_busy = if name == "waiting" { String::new() } else { percent(ns, busy) };
+            table.row([name.to_owned(), time(ns), percent(ns, account.total_ns), of_busy, reasons.join(", ")]);
+        }
+        self.table(&table)?;
+        let text = format!(
+            "{} goroutine-seconds in {}; beside them the scheduler was {} on a CPU",
+            seconds(account.total_ns),
+            time(window.length_ns),
+            time(account.scheduler_ns)
+        );
+        self.dim(&text)
+    }
+
+    fn queues(&mut self, window: &Window) -> io::Result<()> {
+        let queues = [("runnable goroutine, for a P", &window.run_queue), ("runnable thread, for a CPU", &window.cpu_queue)];
+        if queues.iter().all(|(_, waits)| waits.is_none()) {
+            return Ok(());
+        }
+        self.blank()?;
+        self.heading("HOW LONG WHAT COULD RUN HAD TO WAIT")?;
+        let columns = [
+            ("WHO, FOR WHAT", Align::Left),
+            ("P50", Align::Right),
+            ("P90", Align::Right),
+            ("P99", Align::Right),
+            ("MAX", Align::Right),
+            ("SEEN", Align::Right),
+            ("FROM", Align::Left),
+        ];
+        let mut table = Table::new(&columns);
+        for (who, waits) in queues {
+            if let Some(Waits { count, p50, p90, p99, max, source }) = waits {
+                let bounds = [p50, p90, p99, max].map(bound);
+                let [p50, p90, p99, max] = bounds;
+                table.row([who.to_owned(), p50, p90, p99, max, count.to_string(), (*source).to_owned()]);
+            }
+        }
+        self.table(&table)
+    }
+
+    fn runtime(&mut self, window: &Window) -> io::Result<()> {
+        let counters = &window.counters;
+        let per_second = |n: u64| format!("{:.0}/s", n as f64 / Duration::from_nanos(window.length_ns.max(1)).as_secs_f64());
+        let mut facts = Vec::new();
+        facts.extend(counters.gomaxprocs.map(|n| count(u64::from(n), "P")));
+        facts.extend(counters.idle_ps.map(|n| format!("{n:.1} idle")));
+        facts.extend(counters.dispatches.map(|n| format!("{} dispatches", per_second(n))));
+        facts.extend(counters.syscalls.map(|n| format!("{} system calls", per_second(n))));
+        facts.extend(counters.created.map(|n| format!("{} new goroutines", per_second(n))));
+        facts.extend(counters.spinning_ms.map(|n| format!("{n:.1} spinning Ms")));
+        facts.extend(counters.global_queue.map(|n| format!("{n:.1} in the global queue")));
+        if let Some(cycles) = counters.gc_cycles {
+            let pauses: Vec<u64> = counters.gc_pauses.iter().map(|pause| pause.pause_ns).collect();
+            let longest = pauses.iter().max().map(|ns| format!(", longest pause {}", time(*ns))).unwrap_or_default();
+            facts.push(format!("{}{longest}", count(cycles, "GC cycle")));
+        }
+        if let Some(throttled) = counters.throttled.filter(|t| t.periods > 0) {
+            facts.push(format!(
+                "cgroup throttled in {} of {} periods, {}",
+                throttled.throttled_periods,
+                throttled.periods,
+                time(throttled.throttled_ns)
+            ));
+        }
+        if facts.is_empty() {
+            return Ok(());
+        }
+        self.blank()?;
+        self.heading("RUNTIME")?;
+        writeln!(self.out, "{}", facts.join(" · "))?;
+        if counters.ps.is_empty() {
+            return Ok(());
+        }
+        let mut table = Table::new(&[
+            ("P", Align::Right),
+            ("DISPATCHES", Align::Right),
+            ("SYSCALLS", Align::Right),
+            ("QUEUE MEAN", Align::Right),
+            ("QUEUE MAX", Align::Right),
+        ]);
+        let mut ps: Vec<_> = counters.ps.iter().collect();
+        ps.sort_by(|a, b| b.queue_mean.total_cmp(&a.queue_mean).then(a.id.cmp(&b.id)));
+        for p in ps.iter().take(8) {
+            table.row([
+                p.id.to_string(),
+                p.dispatches.to_string(),
+                p.syscalls.to_string(),
+                format!("{:.2}", p.queue_mean),
+                p.queue_max.to_string(),
+            ]);
+        }
+        self.table(&table)?;
+        let hidden = ps.len().saturating_sub(8);
+        if hidden > 0 { self.dim(&format!("... and {}", count(hidden as u64, "more P"))) } else { Ok(()) }
+    }
+
+    fn threads(&mut self, window: &Window) -> io::Result<()> {
+        let used: Vec<_> = window.threads.iter().filter(|thread| thread.on_cpu_ns + thread.waited_ns > 0).collect();
+        if used.is_empty() {
+            return Ok(());
+        }
+        self.blank()?;
+        self.heading("THREADS")?;
+        let mut table = Table::new(&[
+            ("TID", Align::Right),
+            ("NAME", Align::Left),
+            ("ON CPU", Align::Right),
+            ("OF ONE CPU", Align::Right),
+            ("WAITED FOR A CPU", Align::Right),
+            ("SWITCHES", Align::Right),
+        ]);
+        for thread in used.iter().take(6) {
+            table.row([
+                thread.tid.to_string(),
+                thread.name.clone(),
+                time(thread.on_cpu_ns),
+                percent(thread.on_cpu_ns, window.length_ns),
+                time(thread.waited_ns),
+                thread.switches.to_string(),
+            ]);
+        }
+        self.table(&table)?;
+        let hidden = window.threads.len() - used.len().min(6);
+        if hidden > 0 { self.dim(&format!("... and {}", count(hidden as u64, "more thread"))) } else { Ok(()) }
+    }
+
+    fn stacks(&mut self, window: &Window, class: Class, limit: usize) -> io::Result<()> {
+        let rows: Vec<&Row> = window.rows.iter().filter(|row| row.class == class && row.ns() > 0).collect();
+        if rows.is_empty() || limit == 0 {
+            return Ok(());
+        }
+        let total: u64 = rows.iter().map(|row| row.ns()).sum();
+        self.blank()?;
+        self.heading(&format!("TOP STACKS: {}", label(class).to_uppercase()))?;
+        let empty = Stack::default();
+        for row in rows.iter().take(limit) {
+            let stack = window.stacks.get(row.stack as usize).unwrap_or(&empty);
+            let mut about = vec![percent(row.ns(), total)];
+            about.extend(row.reason.as_deref().filter(|reason| !reason.is_empty()).map(|reason| escape(reason).into_owned()));
+            about.extend(row.creator.as_deref().map(|creator| format!("created by {}", escape(creator))));
+            about.extend(row.labels.iter().map(|(key, value)| format!("{}={}", escape(key), escape(value))));
+            writeln!(self.out, "{:>9}  {}", time(row.ns()), about.join(", "))?;
+            let shown: Vec<_> = frames::shown(stack, false).collect();
+            for frame in shown.iter().take(FRAMES) {
+                let name = if frame.function.is_empty() { format!("[{:#x}]", frame.address) } else { escape(&frame.function).into_owned() };
+                let place = if frame.line > 0 { format!("  {}:{}", escape(base(&frame.file)), frame.line) } else { String::new() };
+                self.line(&format!("             {name}{place}"))?;
+            }
+            if shown.len() > FRAMES {
+                self.dim(&format!("             ... {} more", shown.len() - FRAMES))?;
+            }
+            if let Some(cut) = stack.cut {
+                self.dim(&format!("             [{}]", cut.as_str()))?;
+            }
+        }
+        if rows.len() > limit {
+            let rest: u64 = rows.iter().skip(limit).map(|row| row.ns()).sum();
+            self.dim(&format!("{:>9}  in {}", time(rest), count((rows.len() - limit) as u64, "more stack")))?;
+        }
+        Ok(())
+    }
+
+    fn profile(&mut self, window: &Window, rows: &[&Row], title: &str, limit: usize, hide_runtime: bool) -> io::Result<()> {
+        let functions = by_function(window, rows, hide_runtime);
+        let total: u64 = rows.iter().map(|row| row.ns()).sum();
+        let mut table = Table::new(&[
+            ("FLAT", Align::Right),
+            ("FLAT %", Align::Right),
+            ("CUM", Align::Right),
+            ("CUM %", Align::Right),
+            ("FUNCTION", Align::Shrink),
+        ]);
+        for Share { name, flat_ns, cumulative_ns } in functions.iter().take(limit) {
+            let name = if name.is_empty() { "[unresolved]".to_owned() } else { name.to_string() };
+            table.row([time(*flat_ns), percent(*flat_ns, total), time(*cumulative_ns), percent(*cumulative_ns, total), name]);
+        }
+        self.table(&table)?;
+        if functions.len() > limit {
+            self.dim(&format!("... and {}", count((functions.len() - limit) as u64, "more function")))?;
+        }
+        self.blank()?;
+        writeln!(self.out, "{title}: {} in {}", time(total), time(window.length_ns))?;
+        self.totals(window)
+    }
+
+    /// What was not seen and what looking cost: the last words of every table.
+    fn totals(&mut self, window: &Window) -> io::Result<()> {
+        let quality = &window.quality;
+        self.blank()?;
+        let mut words = vec![format!("tier {}", window.tier.number())];
+        if window.tier > Tier::Counters {
+            words.push(count(window.samples, "sample"));
+            words.push(format!("{} of {} lost", quality.lost(), count(quality.sent(), "event")));
+        }
+        if quality.walks > 0 {
+            words.push(count(quality.walks, "walk"));
+        }
+        for (n, what) in [
+            (quality.truncated_stacks, "cut stack"),
+            (quality.unresolved_frames, "unresolved frame"),
+            (quality.torn, "torn goroutine"),
+            (quality.skipped, "unreadable goroutine"),
+            (quality.not_resident, "swapped-out stack"),
+            (quality.not_followed, "thread not followed"),
+            (quality.late, "late event"),
+        ] {
+            if n > 0 {
+                words.push(count(n, what));
+            }
+        }
+        let cost = &window.cost;
+        let share = |ns: u64| 100.0 * ns as f64 / window.length_ns.max(1) as f64;
+        words.push(format!("target used {:.1} % of a CPU", share(cost.target_cpu_ns)));
+        if let Some(ns) = cost.probes_ns {
+            words.push(format!("probes took {:.2} %", share(ns)));
+        }
+        words.push(format!("goscope {:.1} %", share(cost.own_cpu_ns)));
+        let lossy = quality.lost() > 0;
+        let text = words.join(", ");
+        let text = if lossy { self.style.paint(Paint::Warning, &text) } else { self.style.paint(Paint::Dim, &text) };
+        writeln!(self.out, "{text}")
+    }
+
+    fn table(&mut self, table: &Table) -> io::Result<()> {
+        table.write_to(self.out, self.style)
+    }
+
+    fn heading(&mut self, text: &str) -> io::Result<()> {
+        let text = self.style.paint(Paint::Accent, text);
+        writeln!(self.out, "{text}")
+    }
+
+    fn dim(&mut self, text: &str) -> io::Result<()> {
+        let text = self.style.paint(Paint::Dim, text);
+        writeln!(self.out, "{text}")
+    }
+
+    /// Cut to a terminal's width.
+    fn line(&mut self, text: &str) -> io::Result<()> {
+        match self.style.width.map(usize::from) {
+            Some(width) if text.chars().count() > width => {
+                let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+                writeln!(self.out, "{kept}…")
+            }
+            _ => writeln!(self.out, "{text}"),
+        }
+    }
+
+    fn blank(&mut self) -> io::Result<()> {
+        writeln!(self.out)
+    }
+}
+
+fn label(class: Class) -> &'static str {
+    match class {
+        Class::OnCpu => "on CPU",
+        Class::Runnable => "runnable, no P",
+        Class::NoCpu => "P but no CPU",
+        Class::Syscall => "syscall or C",
+        Class::GcAssist => "GC assist",
+        Class::Waiting => "waiting",
+        Class::Scheduler => "scheduler",
+    }
+}
+
+fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+fn time(ns: u64) -> String {
+    duration(Duration::from_nanos(ns))
+}
+
+fn seconds(ns: u64) -> String {
+    format!("{:.1}", Duration::from_nanos(ns).as_secs_f64())
+}
+
+/// `<` the end of its bucket.
+fn bound(bound: &Bound) -> String {
+    match bound.high_ns {
+        Some(high) => format!("<{}", time(high)),
+        None => format!(">{}", time(bound.low_ns)),
+    }
+}
+
+fn percent(ns: u64, of: u64) -> String {
+    if of == 0 { "-".to_owned() } else { format!("{:.1} %", 100.0 * ns as f64 / of as f64) }
+}
