@@ -10,7 +10,7 @@ mod schedload;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -101,7 +101,8 @@ fn spinners_use_all_the_cpu_that_the_kernel_gives_them() {
         on_cpu += told;
     }
     let process = number(&truth, "process_cpu_ns");
-    assert!((process - on_cpu).abs() <= process * 3 / 100, "the process used {process} ns, its spinners {on_cpu} ns");
+    // What is left is the runtime's.
+    assert!((process * 9 / 10..=process * 101 / 100).contains(&on_cpu), "the process used {process} ns, its spinners {on_cpu} ns");
 }
 
 #[test]
@@ -261,17 +262,22 @@ fn the_deep_stack_has_200_frames() {
 
 #[test]
 fn a_quota_throttles_the_spinners() {
-    let group = CpuGroup::with_quota(0.5);
+    let group = CpuGroup::with_quota(0.2);
     let mut load = start("quota", &["-procs", "2", "2"]);
     group.add(load.pid());
     let before = group.stat();
-    let truth = load.window(WINDOW);
+    load.begin();
+    let patience = Instant::now() + Duration::from_secs(60);
+    while group.stat().throttled < before.throttled + 10 {
+        assert!(Instant::now() < patience, "not throttled: {before:?} to {:?}", group.stat());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let truth = load.end();
     let after = group.stat();
+    assert!(after.throttled_ns > before.throttled_ns && after.periods > before.periods, "{before:?} to {after:?}");
     let (used, window) = (number(&truth, "process_cpu_ns"), number(&truth, "window_ns"));
-    // What a period has left over, and a slice on each CPU, come on top.
-    assert!(used <= window / 2 + 100 * MS, "used {used} ns of {window}");
-    assert!(after.throttled > before.throttled && after.throttled_ns > before.throttled_ns, "{before:?} to {after:?}");
-    assert!(after.periods > before.periods);
+    // The quota of one period more, and what each CPU took of it before the window (sched_cfs_bandwidth_slice_us, 5 ms), come on top.
+    assert!(used <= window / 5 + 30 * MS, "used {used} ns of {window}");
 }
 
 #[test]
@@ -302,7 +308,8 @@ fn the_time_in_c_is_that_of_the_threads() {
         let functions = ["main.spinWithFramePointers", "main.spinWithoutFramePointers", "main.spinInCallback", "main.sleepInC"];
         let on_cpu = functions.map(|function| number(kind(&truth, function), "on_cpu_ns"));
         let (sum, process) = (on_cpu.iter().sum::<i64>(), number(&truth, "process_cpu_ns"));
-        assert!((sum - process).abs() <= process * 5 / 100, "go{release}: {on_cpu:?} of {process}");
+        // What is left is the runtime's: it looks for work each time that a thread has gone into C.
+        assert!((process * 8 / 10..=process * 101 / 100).contains(&sum), "go{release}: {on_cpu:?} of {process}");
         assert!(on_cpu[..3].iter().all(|ns| *ns > 20 * MS), "go{release}: each computes: {on_cpu:?}");
         assert!(on_cpu[3] < number(&truth, "window_ns") / 20, "go{release}: who sleeps in C uses no CPU: {on_cpu:?}");
         for function in functions {
