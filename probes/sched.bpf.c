@@ -10,6 +10,9 @@ const volatile u32 target_tgid;
 const volatile u32 pid_ns, target_ns_pid;
 const volatile u32 with_switch_stacks, has_prev_state;
 
+/* runtime.pollDesc */
+const volatile u32 poll_rg, poll_wg;
+
 /* include/linux/sched.h: what of a task's state says why it sleeps (TASK_REPORT and TASK_DEAD). */
 #define TASK_DEAD 0x80
 #define STATE_MASK 0xff
@@ -47,7 +50,9 @@ enum counter {
 	NO_ROOM,
 	/* From here on a histogram of waits for a CPU: 44 powers of two from 2^9 ns, in 4 parts each. */
 	CPU_QUEUE = 16,
-	COUNTERS = CPU_QUEUE + 176,
+	/* And the hits of each site. */
+	SITE_HITS = CPU_QUEUE + 176,
+	COUNTERS = SITE_HITS + SITES,
 };
 
 struct {
@@ -345,4 +350,104 @@ int on_sample(void *ctx)
 	if (size && size <= sizeof(*record))
 		send(ctx, &record->head, size);
 	return 0;
+}
+
+/* Return addresses by frame pointers. The site is where the caller's frame pointer still stands and the return address lies at sp. */
+ALWAYS_INLINE u32 site_stack(u64 *pcs, struct pt_regs *ctx)
+{
+	u64 bp = ctx->bp;
+	u64 pair[2];
+	u32 n;
+	pcs[0] = ctx->ip;
+	pcs[1] = user_word(ctx->sp);
+	for (n = 2; n < SITE_FRAMES; n++) {
+		if (!bp || bpf_probe_read_user(pair, sizeof(pair), (void *)bp))
+			break;
+		if (!pair[1])
+			break;
+		pcs[n] = pair[1];
+		bp = pair[0];
+	}
+	return n;
+}
+
+ALWAYS_INLINE void subject(struct transition *record, u64 g)
+{
+	record->goid = g ? user_word(g + g_goid) : 0;
+	record->go_pc = g ? user_word(g + g_go_pc) : 0;
+}
+
+ALWAYS_INLINE void tell(struct pt_regs *ctx, struct transition *record, u32 site, int with_stack)
+{
+	u64 size = sizeof(*record);
+	record->head.time_ns = bpf_ktime_get_ns();
+	record->head.kind = KIND_SITE;
+	record->head.detail = site;
+	record->head.tid = bpf_get_current_pid_tgid();
+	if (with_stack)
+		record->frames = site_stack(record->pcs, ctx);
+	else
+		size = __builtin_offsetof(struct transition, pcs);
+	send(ctx, &record->head, size);
+}
+
+/* Arguments stand in AX, BX, CX, DI (ABIInternal), g in R14; at the sites they are as the caller set them. */
+SEC("uprobe")
+int on_site(struct pt_regs *ctx)
+{
+	struct transition record = {};
+	u32 site = bpf_get_attach_cookie(ctx);
+	u64 m = user_word(ctx->r14 + g_m), curg, p, g;
+	count(SITE_HITS + (site & (SITES - 1)));
+	curg = m ? user_word(m + m_curg) : 0;
+	p = m ? user_word(m + m_p) : 0;
+	record.m = m;
+	record.p = p ? (s32)user_u32(p + p_id) : -1;
+	record.by_goid = curg ? user_word(curg + g_goid) : 0;
+	record.by_go_pc = curg ? user_word(curg + g_go_pc) : 0;
+	switch (site) {
+	case SITE_RUNQPUT:
+		subject(&record, ctx->bx);
+		record.p = (s32)user_u32(ctx->ax + p_id);
+		tell(ctx, &record, site, 1);
+		return 0;
+	case SITE_NETPOLLREADY:
+		/* internal/poll modes: 'r', 'w', and both added. A word of 0, 1 or 2 is no goroutine (runtime/netpoll.go: pdReady, pdWait). */
+		record.reason = ctx->cx;
+		if ((u32)ctx->cx == 'r' || (u32)ctx->cx == 'r' + 'w') {
+			g = user_word(ctx->bx + poll_rg);
+			if (g > 2) {
+				subject(&record, g);
+				tell(ctx, &record, site, 0);
+			}
+		}
+		if ((u32)ctx->cx == 'w' || (u32)ctx->cx == 'r' + 'w') {
+			g = user_word(ctx->bx + poll_wg);
+			if (g > 2) {
+				subject(&record, g);
+				tell(ctx, &record, site, 0);
+			}
+		}
+		return 0;
+	case SITE_GOSCHED:
+	case SITE_EXECUTE:
+	case SITE_GODEAD:
+		subject(&record, ctx->ax);
+		tell(ctx, &record, site, 0);
+		return 0;
+	case SITE_GOPARK:
+		subject(&record, ctx->r14);
+		record.reason = ctx->cx & 0xff;
+		tell(ctx, &record, site, 1);
+		return 0;
+	case SITE_STW_BEGIN:
+		subject(&record, curg);
+		record.reason = ctx->ax & 0xff;
+		tell(ctx, &record, site, 1);
+		return 0;
+	default:
+		subject(&record, curg);
+		tell(ctx, &record, site, 0);
+		return 0;
+	}
 }

@@ -10,6 +10,8 @@
 #define C_TOP_WORDS 512
 /* Of a goroutine's stack at the point where it went into C: enough for pclntab to find the way from there on. */
 #define C_CALLER_WORDS 256
+/* Of one transition; they stand on the probe's own stack. */
+#define SITE_FRAMES 20
 
 /* More than all of them, so that a masked length never passes the end. */
 #define DATA_WORDS 1024
@@ -67,4 +69,41 @@ struct switched_in {
 	u64 out_ns;
 	/* When it could run again; 0 if that was not seen. */
 	u64 ready_ns;
+};
+
+/* The runtime's functions that tell of a transition; src/probes/sites.rs finds them. */
+enum site {
+	SITE_RUNQPUT = 1,
+	SITE_NETPOLLREADY = 2,
+	SITE_GOSCHED = 3,
+	SITE_EXECUTE = 4,
+	SITE_GOPARK = 5,
+	SITE_NEWPROC = 6,
+	SITE_GODEAD = 7,
+	SITE_ENTERSYSCALL = 8,
+	SITE_EXITSYSCALL = 9,
+	SITE_STW_BEGIN = 10,
+	SITE_STW_END = 11,
+	SITE_GC_START = 12,
+	SITE_GC_END = 13,
+	SITE_ASSIST = 14,
+	SITES = 16,
+};
+
+/* KIND_SITE: one transition. head.detail is the site. */
+struct transition {
+	struct head head;
+	/* Whom it is about, and where it was created. */
+	u64 goid;
+	u64 go_pc;
+	/* The goroutine whose thread it happened on; 0 when the scheduler did it by itself. */
+	u64 by_goid;
+	u64 by_go_pc;
+	u64 m;
+	s32 p;
+	/* The runtime's number of a wait reason or of a reason to stop the world; for netpollready the mode. */
+	u32 reason;
+	u32 frames;
+	u32 unused;
+	u64 pcs[SITE_FRAMES];
 };

@@ -78,8 +78,9 @@ pub struct Look {
     /// How long to look
     #[arg(long, value_name = "DURATION", value_parser = values::period, default_value = "10s", env = "GOSCOPE_DURATION", hide_env_values = true)]
     pub duration: Duration,
-    /// How closely: 0 the runtime's counters, 1 also the kernel's switches and clock
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=1))]
+    /// How closely: 0 the runtime's counters, 1 also the kernel's switches and clock, 2 also the runtime's rare events, 3 also each
+    /// transition of a goroutine
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=3))]
     pub tier: Option<u8>,
     /// Samples a second of each CPU
     #[arg(long, value_name = "N", default_value_t = 97, value_parser = clap::value_parser!(u32).range(1..=1000))]

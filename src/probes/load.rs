@@ -11,11 +11,13 @@ use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, S
 use aya::programs::{BtfTracePoint, PerfEvent, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 
+use super::sites::Found;
 use super::tls;
+use super::uprobes::{self, Uprobes};
 use crate::error::{Error, Result};
 use crate::sys::bpf;
 use crate::sys::perf::Ring;
-use crate::target::layout::Field;
+use crate::target::layout::{Field, GoVersion};
 use crate::target::runtime::GoProcess;
 
 static SCHED: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched.bpf.o"));
@@ -28,12 +30,14 @@ const WATERMARK: u32 = 64 << 10;
 const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 /// What to look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// Times a second that each CPU is asked what it runs; `None` for never.
     pub sample_hz: Option<u32>,
     /// Threads leaving and getting a CPU.
     pub switches: Option<Switches>,
+    /// The runtime's transitions to catch.
+    pub sites: Vec<Found>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub enum Switches {
 
 /// Attached programs. Dropping it detaches them.
 pub struct Probes {
+    /// Before the rest, so that nothing is sent when the rings are gone.
+    uprobes: Option<Uprobes>,
     ebpf: Ebpf,
     pub(super) rings: Vec<(u32, Ring)>,
 }
@@ -54,7 +60,7 @@ impl Probes {
     /// Loads and attaches. Nothing is read of other processes, but for the two numbers that tell them from the target.
     ///
     /// Errors, Permission: no right to, or the kernel lacks something (named). Target: how it keeps its goroutines is not known.
-    pub fn attach(process: &GoProcess, wanted: Wanted) -> Result<Probes> {
+    pub fn attach(process: &GoProcess, wanted: &Wanted) -> Result<Probes> {
         let btf = Btf::from_sys_fs().map_err(|e| {
             Error::permission("this kernel does not describe its types (no /sys/kernel/btf/vmlinux)")
                 .because(e)
@@ -70,7 +76,7 @@ impl Probes {
         }
     }
 
-    fn load(process: &GoProcess, wanted: Wanted, btf: &Btf, has_prev_state: bool) -> Result<Probes> {
+    fn load(process: &GoProcess, wanted: &Wanted, btf: &Btf, has_prev_state: bool) -> Result<Probes> {
         let mut loader = EbpfLoader::new();
         loader.btf(Some(btf));
         let constants = constants(process, wanted, has_prev_state)?;
@@ -92,13 +98,16 @@ impl Probes {
             bpf::set_fd(map.fd().as_fd(), *cpu, ring.as_fd()).map_err(|e| cannot("set up a perf buffer", &e))?;
             ring.enable().map_err(|e| cannot("enable a perf buffer", &e))?;
         }
-        let mut probes = Probes { ebpf, rings };
+        let mut probes = Probes { uprobes: None, ebpf, rings };
         if wanted.switches.is_some() {
             probes.attach_tracepoint("on_wakeup", "sched_wakeup", btf)?;
             probes.attach_tracepoint("on_switch", "sched_switch", btf)?;
         }
         if let Some(hz) = wanted.sample_hz {
             probes.attach_clock(hz)?;
+        }
+        if !wanted.sites.is_empty() {
+            probes.uprobes = Some(uprobes::attach(SCHED, &probes.ebpf, btf, process.pid, &wanted.sites)?);
         }
         Ok(probes)
     }
@@ -140,12 +149,14 @@ impl Probes {
 }
 
 /// Values of the probes' `const volatile` variables.
-fn constants(process: &GoProcess, wanted: Wanted, has_prev_state: bool) -> Result<Vec<(&'static str, u32)>> {
+fn constants(process: &GoProcess, wanted: &Wanted, has_prev_state: bool) -> Result<Vec<(&'static str, u32)>> {
     let offset = |field| process.offset(field).map(|offset| offset as u32);
     let tls = tls::g_offset(process).ok_or_else(|| {
         Error::target("cannot tell where this program's threads keep their goroutine: runtime.stackcheck reads it in an unknown way")
             .hint("--tier 0 works without")
     })?;
+    // `runtime.pollDesc` (runtime/netpoll.go): link, fd, since 1.21 fdseq, atomicInfo, rg, wg.
+    let poll_rg = if process.version < GoVersion::new(21, 0) { 24 } else { 32 };
     let (tgid, pid_ns, ns_pid) = numbers(process.pid)?;
     Ok(vec![
         ("target_tgid", tgid),
@@ -165,6 +176,8 @@ fn constants(process: &GoProcess, wanted: Wanted, has_prev_state: bool) -> Resul
         ("m_p", offset(Field::MP)?),
         ("m_incgo", offset(Field::MIncgo)?),
         ("p_id", offset(Field::PId)?),
+        ("poll_rg", poll_rg),
+        ("poll_wg", poll_rg + 8),
     ])
 }
 
@@ -200,7 +213,7 @@ fn denied() -> bool {
     caps.is_none_or(|caps| caps & 1 << 21 == 0 && caps & (1 << 38 | 1 << 39) != (1 << 38 | 1 << 39))
 }
 
-fn cannot(what: &str, error: &dyn std::error::Error) -> Error {
+pub(super) fn cannot(what: &str, error: &dyn std::error::Error) -> Error {
     // The library's messages name the step; the kernel's own word is at the end of the chain.
     let mut texts = vec![error.to_string()];
     let mut next = error.source();

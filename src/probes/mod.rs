@@ -4,9 +4,11 @@
 
 mod load;
 pub mod queue;
+pub mod sites;
 mod stacks;
 mod stream;
 mod tls;
+mod uprobes;
 pub mod wire;
 
 pub use load::{Probes, Switches, Wanted};

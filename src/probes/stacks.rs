@@ -20,12 +20,15 @@ pub struct StackWalker<'a> {
     native: Option<NativeUnwinder<'a>>,
     /// Mappings that nobody writes to: text, the vDSO.
     fixed: Vec<Range<u64>>,
+    /// Where our own breakpoints are.
+    sites: Vec<u64>,
     frames: Vec<WalkFrame>,
 }
 
 impl<'a> StackWalker<'a> {
-    pub fn new(process: &'a GoProcess) -> Self {
-        StackWalker { process, unwinder: Unwinder::new(&process.module, process.bias), native: None, fixed: Vec::new(), frames: Vec::new() }
+    /// `sites`: addresses of the breakpoints set in the process.
+    pub fn new(process: &'a GoProcess, sites: Vec<u64>) -> Self {
+        StackWalker { process, unwinder: Unwinder::new(&process.module, process.bias), native: None, fixed: Vec::new(), sites, frames: Vec::new() }
     }
 
     /// The unwinder of C frames, once there were any: it knows the files that their names are in.
@@ -48,9 +51,14 @@ impl<'a> StackWalker<'a> {
 
     fn walk_go(&mut self, event: &Stacked, pcs: &mut Vec<Pc>) -> Option<Cut> {
         let top = StackBytes { base: event.registers.sp, bytes: &event.top };
-        let start = Start { pc: event.registers.pc, sp: event.registers.sp, exact: true, syscall: false };
+        let pc = self.undisturbed(event, &top);
+        let start = Start { pc, sp: event.registers.sp, exact: true, syscall: false };
         self.frames.clear();
         let cut = self.unwinder.walk(start, None, &[top], &mut self.frames);
+        // The frame that no function is known for is not proven.
+        if cut == Some(Cut::UnknownPc) && self.frames.len() > 1 {
+            self.frames.pop();
+        }
         let proven: Vec<Pc> = self.frames.iter().map(|frame| frame.pc).collect();
         let chain = &event.user[..];
         match join(&proven, chain) {
@@ -62,6 +70,16 @@ impl<'a> StackWalker<'a> {
                 pcs.extend_from_slice(&proven);
                 cut
             }
+        }
+    }
+
+    /// A thread that has just met one of our breakpoints stands one byte behind it, and the `push rbp` there is not done yet.
+    fn undisturbed(&self, event: &Stacked, top: &StackBytes<'_>) -> u64 {
+        let pc = event.registers.pc;
+        let pushed = top.word(event.registers.sp) == Some(event.registers.bp);
+        match self.sites.iter().find(|&&site| site + 1 == pc) {
+            Some(&site) if !pushed => site,
+            _ => pc,
         }
     }
 

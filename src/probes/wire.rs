@@ -1,5 +1,6 @@
 //! What the probes send, as `probes/wire.h` lays it out.
 
+use super::sites::Site;
 use crate::sys::ptrace::Registers;
 
 /// One event. Times are CLOCK_MONOTONIC, in nanoseconds.
@@ -11,6 +12,8 @@ pub enum Event {
     SwitchOut(Stacked),
     /// A thread whose `SwitchOut` was sent got a CPU again.
     SwitchIn(SwitchIn),
+    /// A transition of a goroutine.
+    Transition(Transition),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,11 +77,32 @@ pub struct SwitchIn {
     pub preempted: bool,
 }
 
+/// One hit of a site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    pub head: Head,
+    pub site: Site,
+    /// Whom it is about; 0 if not known.
+    pub goid: u64,
+    pub go_pc: u64,
+    /// The goroutine whose thread it happened on; 0 for the scheduler by itself.
+    pub by_goid: u64,
+    pub by_go_pc: u64,
+    pub m: u64,
+    /// -1 without a P.
+    pub p: i32,
+    /// The runtime's number of a wait reason, or of a reason to stop the world.
+    pub reason: u32,
+    /// By frame pointers: the site, then return addresses. At most [`SITE_FRAMES`].
+    pub pcs: Vec<u64>,
+}
+
 impl Event {
     pub fn head(&self) -> &Head {
         match self {
             Event::Sample(stacked) | Event::SwitchOut(stacked) => &stacked.head,
             Event::SwitchIn(switch) => &switch.head,
+            Event::Transition(transition) => &transition.head,
         }
     }
 }
@@ -86,6 +110,7 @@ impl Event {
 /// The most frames of each kind, as the probes limit them.
 pub const MAX_USER_FRAMES: usize = 127;
 pub const MAX_KERNEL_FRAMES: usize = 32;
+pub const SITE_FRAMES: usize = 20;
 
 struct Reader<'a>(&'a [u8]);
 
@@ -122,8 +147,21 @@ pub fn parse(bytes: &[u8]) -> Option<Event> {
         1 => Some(Event::Sample(stacked(head, reader)?)),
         2 => Some(Event::SwitchOut(stacked(head, reader)?)),
         3 => Some(Event::SwitchIn(SwitchIn { head, out_ns: reader.u64()?, ready_ns: reader.u64()?, preempted: head.detail != 0 })),
+        4 => Some(Event::Transition(transition(head, reader)?)),
         _ => None,
     }
+}
+
+fn transition(head: Head, reader: &mut Reader<'_>) -> Option<Transition> {
+    let site = Site::from_number(head.detail)?;
+    let (goid, go_pc) = (reader.u64()?, reader.u64()?);
+    let (by_goid, by_go_pc, m) = (reader.u64()?, reader.u64()?, reader.u64()?);
+    let (p, reason) = (reader.u32()? as i32, reader.u32()?);
+    let (frames, _unused) = (reader.u32()? as usize, reader.u32()?);
+    if frames > SITE_FRAMES {
+        return None;
+    }
+    Some(Transition { head, site, goid, go_pc, by_goid, by_go_pc, m, p, reason, pcs: reader.words(frames)? })
 }
 
 fn stacked(head: Head, reader: &mut Reader<'_>) -> Option<Stacked> {

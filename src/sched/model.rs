@@ -23,6 +23,7 @@ pub struct Window {
     pub run_queue: Option<Waits>,
     pub cpu_queue: Option<Waits>,
     pub counters: Counters,
+    pub transitions: Option<Transitions>,
     pub samples: u64,
     pub cost: Cost,
     pub quality: Quality,
@@ -249,4 +250,60 @@ impl Quality {
     pub fn sent(&self) -> u64 {
         self.losses.iter().map(|loss| loss.sent).sum()
     }
+}
+
+/// What following each transition gave.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Transitions {
+    /// How long goroutines were runnable before they got a P, by creation site.
+    pub run_latency: Vec<RunLatency>,
+    /// How long they were blocked, by where and why.
+    pub blocked: Vec<Blocked>,
+    /// Who ended those waits, and what it had been waiting for.
+    pub wakes: Vec<WakePath>,
+    /// Put on a P without having been seen to become runnable.
+    pub unpaired: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunLatency {
+    pub creator: Option<Arc<str>>,
+    pub total_ns: u64,
+    pub waits: Waits,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    pub reason: Option<Arc<str>>,
+    pub stack: u32,
+    pub count: u64,
+    pub ns: u64,
+}
+
+/// Waits that were ended in the same way, several hops deep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WakePath {
+    /// The wait itself first, then what its waker had waited for meanwhile, and so on.
+    pub hops: Vec<Hop>,
+    pub count: u64,
+    /// Of the first wait.
+    pub ns: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hop {
+    /// Where it waited.
+    pub stack: u32,
+    pub reason: Option<Arc<str>>,
+    pub by: Waker,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waker {
+    /// Where the waker was.
+    Goroutine(u32),
+    Network,
+    Timer,
+    /// The runtime by itself.
+    Scheduler,
 }

@@ -3,19 +3,26 @@
 mod switches;
 mod tally;
 mod threads;
+mod transitions;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::model::{Class, Cost, Counters, Quality, Row, Source, TargetFacts, Tier, Waits, Window};
+use super::model::{
+    Class, Cost, Counters, FrameKind, Quality, Row, Source, Stack, TargetFacts, Tier, Transitions, Waits, Window,
+};
 use crate::error::Result;
+use crate::probes::sites::{self, Site};
 use crate::probes::wire::{Event, Stacked};
 use crate::probes::{Probes, StackWalker, Stream, Switches, Wanted};
 use crate::sys::memory::own_cpu_ns;
+use crate::target::names::StackNames;
+use crate::target::native::NativeSymbols;
 use crate::target::runtime::GoProcess;
 
 use switches::OffCpu;
 use tally::Tally;
 use threads::ThreadTimes;
+use transitions::Follower;
 
 /// How to look.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,11 +45,12 @@ const ROUND: Duration = Duration::from_millis(50);
 pub fn window(process: &GoProcess, options: &Options, stop: &mut dyn FnMut() -> bool) -> Result<Window> {
     let captured_at = SystemTime::now();
     let target = TargetFacts::of(process);
-    let mut collector = Collector::new(process, *options)?;
+    let mut collector = Collector::new(process, options)?;
+    let mut warnings = Vec::new();
     let attaching = Instant::now();
     let stream = match options.tier {
         Tier::Counters => None,
-        _ => Some(Stream::new(Probes::attach(process, wanted(options))?)),
+        _ => Some(Stream::new(Probes::attach(process, &wanted(process, options, &mut warnings))?)),
     };
     let attach_ns = nanos(attaching.elapsed());
     let (cpu_before, threads_before) = (own_cpu_ns(), ThreadTimes::read(process));
@@ -64,6 +72,7 @@ pub fn window(process: &GoProcess, options: &Options, stop: &mut dyn FnMut() -> 
     let threads = ThreadTimes::read(process).since(&threads_before);
     let mut cost = Cost { attach_ns, target_cpu_ns: threads.iter().map(|thread| thread.on_cpu_ns).sum(), ..Cost::default() };
     let mut quality = collector.quality(process);
+    quality.warnings.extend(warnings);
     let mut cpu_queue = None;
     if let Some(stream) = stream {
         quality.losses = stream.losses();
@@ -77,10 +86,10 @@ pub fn window(process: &GoProcess, options: &Options, stop: &mut dyn FnMut() -> 
     }
     cost.own_cpu_ns = own_cpu_ns() - cpu_before;
     let samples = collector.samples;
-    let (rows, stacks) = collector.finish(cost.target_cpu_ns);
+    let Named { rows, stacks, transitions, run_queue } = collector.finish(cost.target_cpu_ns);
     for stack in &stacks {
         quality.truncated_stacks += u64::from(stack.cut.is_some());
-        quality.unresolved_frames += stack.frames.iter().filter(|frame| frame.kind == super::model::FrameKind::Unresolved).count() as u64;
+        quality.unresolved_frames += stack.frames.iter().filter(|frame| frame.kind == FrameKind::Unresolved).count() as u64;
     }
     Ok(Window {
         captured_at,
@@ -91,18 +100,29 @@ pub fn window(process: &GoProcess, options: &Options, stop: &mut dyn FnMut() -> 
         stacks,
         alive_ns: 0,
         threads,
-        run_queue: None,
+        run_queue,
         cpu_queue,
         counters: Counters::default(),
+        transitions,
         samples,
         cost,
         quality,
     })
 }
 
-fn wanted(options: &Options) -> Wanted {
+fn wanted(process: &GoProcess, options: &Options, warnings: &mut Vec<String>) -> Wanted {
+    let mut sites = Vec::new();
+    let of_tier = [(Tier::Rare, &Site::RARE), (Tier::Transitions, &Site::TRANSITIONS)];
+    for (_, wanted) in of_tier.iter().filter(|(tier, _)| options.tier >= *tier) {
+        for found in sites::find(process, *wanted) {
+            match found {
+                Ok(found) => sites.push(found),
+                Err(missing) => warnings.push(format!("{} is not watched: {}", missing.function, missing.reason)),
+            }
+        }
+    }
     let switches = if options.switch_stacks { Switches::Told } else { Switches::Counted };
-    Wanted { sample_hz: Some(options.hz), switches: Some(switches) }
+    Wanted { sample_hz: Some(options.hz), switches: Some(switches), sites }
 }
 
 fn waits(histogram: &crate::probes::queue::QueueHistogram) -> Option<Waits> {
@@ -120,12 +140,20 @@ struct Collector<'a> {
     walker: StackWalker<'a>,
     tally: Tally,
     off: OffCpu,
+    follower: Option<Follower>,
     samples: u64,
 }
 
 impl<'a> Collector<'a> {
-    fn new(process: &'a GoProcess, _options: Options) -> Result<Self> {
-        Ok(Collector { process, walker: StackWalker::new(process), tally: Tally::new(process), off: OffCpu::default(), samples: 0 })
+    fn new(process: &'a GoProcess, options: &Options, sites: Vec<u64>) -> Result<Self> {
+        Ok(Collector {
+            process,
+            walker: StackWalker::new(process, sites),
+            tally: Tally::new(process),
+            off: OffCpu::default(),
+            follower: (options.tier >= Tier::Transitions).then(|| Follower::new(process)).transpose()?,
+            samples: 0,
+        })
     }
 
     fn round(&mut self, stream: Option<&mut Stream>, last: bool) {
@@ -153,6 +181,11 @@ impl<'a> Collector<'a> {
                 let key = self.key(&out, Class::Syscall, Source::Switch);
                 self.off.out(&out, key);
             }
+            Event::Transition(transition) => {
+                if let Some(follower) = &mut self.follower {
+                    follower.on(self.process, &mut self.tally, &transition);
+                }
+            }
             Event::SwitchIn(switch) => {
                 for (key, interval) in self.off.back(&switch) {
                     self.tally.interval(key, interval);
@@ -171,8 +204,21 @@ impl<'a> Collector<'a> {
         Quality { layout: process.layout_source.as_str().to_owned(), warnings: process.warnings.clone(), ..Quality::default() }
     }
 
-    fn finish(self, target_cpu_ns: u64) -> (Vec<Row>, Vec<super::model::Stack>) {
-        let native = self.walker.native().map(crate::target::native::NativeSymbols::new);
-        self.tally.finish(self.process, native, target_cpu_ns)
+    fn finish(self, target_cpu_ns: u64) -> Named {
+        let native = self.walker.native().map(NativeSymbols::new);
+        let mut names = StackNames::new(self.process, native);
+        let mut creator = |go_pc: u64| (go_pc != 0).then(|| names.creation(go_pc).function).filter(|name| !name.is_empty());
+        let transitions = self.follower.map(|follower| follower.finish(self.process, &mut creator));
+        let (rows, stacks) = self.tally.finish(&mut names, target_cpu_ns);
+        let (transitions, run_queue) = transitions.map_or((None, None), |(transitions, waits)| (Some(transitions), waits));
+        Named { rows, stacks, transitions, run_queue }
     }
+}
+
+/// What the events add up to, with names.
+struct Named {
+    rows: Vec<Row>,
+    stacks: Vec<Stack>,
+    transitions: Option<Transitions>,
+    run_queue: Option<Waits>,
 }

@@ -10,7 +10,6 @@ use crate::sched::model::{Class, FrameKind, Row, Source, Stack};
 use crate::target::goroutines::labels;
 use crate::target::layout::Field;
 use crate::target::names::StackNames;
-use crate::target::native::NativeSymbols;
 use crate::target::runtime::GoProcess;
 use crate::target::stack::Cut;
 use crate::target::unwind::Pc;
@@ -146,11 +145,11 @@ impl Tally {
     }
 
     /// Names everything. `cpu_ns` is what the target used by the kernel's account: each sample stands for an equal part of it.
-    pub fn finish(self, process: &GoProcess, native: Option<NativeSymbols>, cpu_ns: u64) -> (Vec<Row>, Vec<Stack>) {
-        let mut names = StackNames::new(process, native);
+    pub fn finish(self, names: &mut StackNames<'_>, cpu_ns: u64) -> (Vec<Row>, Vec<Stack>) {
         let mut raw: Vec<(RawStack, u32)> = self.stacks.into_iter().collect();
         raw.sort_unstable_by_key(|(_, number)| *number);
-        let stacks: Vec<Stack> = raw.iter().map(|(stack, _)| names.stack_with_kernel(&stack.kernel, &stack.pcs, stack.cut)).collect();
+        let mut stacks: Vec<Stack> = raw.iter().map(|(stack, _)| names.stack_with_kernel(&stack.kernel, &stack.pcs, stack.cut)).collect();
+        stacks.iter_mut().for_each(from_switch_on);
         let samples: u64 = self.sums.values().map(|sum| sum.samples).sum();
         let mut creators: FxHashMap<u64, Option<Arc<str>>> = FxHashMap::default();
         let mut rows: Vec<Row> = Vec::with_capacity(self.sums.len());
@@ -184,4 +183,13 @@ fn start_of(stack: &Stack) -> Option<Arc<str>> {
     }
     let outermost = stack.frames.iter().rev().find(|frame| &*frame.function != "runtime.goexit")?;
     (outermost.kind == FrameKind::Go).then(|| outermost.function.clone())
+}
+
+/// A stack taken at a context switch begins with the probe and the scheduler of the kernel: what matters is who called that.
+fn from_switch_on(stack: &mut Stack) {
+    let kernel = stack.frames.iter().take_while(|frame| matches!(frame.kind, FrameKind::Kernel | FrameKind::Unresolved)).count();
+    let switch = stack.frames[..kernel].iter().position(|frame| &*frame.function == "__schedule");
+    if let Some(switch) = switch {
+        stack.frames.drain(..=switch);
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::output::{Align, Paint, Style, Table, count, duration, escape};
 use crate::sched::analyze::{Account, Share, by_function, by_reason};
-use crate::sched::model::{Bound, Class, Row, Stack, Tier, Waits, Window};
+use crate::sched::model::{Bound, Class, Row, Tier, Transitions, Waits, Waker, Window};
 use crate::target::frames;
 
 /// Stacks shown of each class.
@@ -49,7 +49,56 @@ impl<W: Write> Page<'_, W> {
         for class in [Class::OnCpu, Class::NoCpu, Class::Runnable, Class::Syscall, Class::GcAssist, Class::Waiting, Class::Scheduler] {
             self.stacks(window, class, limit)?;
         }
+        if let Some(transitions) = &window.transitions {
+            self.transitions(window, transitions, limit)?;
+        }
         self.totals(window)
+    }
+
+    fn transitions(&mut self, window: &Window, transitions: &Transitions, limit: usize) -> io::Result<()> {
+        self.blank()?;
+        self.heading("RUNNABLE BEFORE IT RAN, BY WHO CREATED THE GOROUTINE")?;
+        let mut table = Table::new(&[
+            ("P50", Align::Right),
+            ("P90", Align::Right),
+            ("P99", Align::Right),
+            ("MAX", Align::Right),
+            ("TIMES", Align::Right),
+            ("TOTAL", Align::Right),
+            ("CREATED BY", Align::Shrink),
+        ]);
+        for latency in transitions.run_latency.iter().take(limit.max(10)) {
+            let Waits { count, p50, p90, p99, max, .. } = latency.waits;
+            let [p50, p90, p99, max] = [p50, p90, p99, max].map(|bound| time(bound.high_ns.unwrap_or(bound.low_ns)));
+            let creator = latency.creator.as_deref().unwrap_or("the runtime").to_owned();
+            table.row([p50, p90, p99, max, count.to_string(), time(latency.total_ns), creator]);
+        }
+        self.table(&table)?;
+        self.blank()?;
+        self.heading("BLOCKED, BY WHERE AND WHY")?;
+        for blocked in transitions.blocked.iter().take(limit) {
+            let reason = blocked.reason.as_deref().unwrap_or("not known");
+            let text = format!("{:>9}  {}, {}", time(blocked.ns), count(blocked.count, "time"), escape(reason));
+            self.line(&text)?;
+            self.frames(window, blocked.stack)?;
+        }
+        self.blank()?;
+        self.heading("WHO ENDED THE WAITS")?;
+        for path in transitions.wakes.iter().take(limit) {
+            self.line(&format!("{:>9}  {}", time(path.ns), count(path.count, "time")))?;
+            for (depth, hop) in path.hops.iter().enumerate() {
+                let reason = hop.reason.as_deref().unwrap_or("not known");
+                let waker = match hop.by {
+                    Waker::Goroutine(stack) => leaf(window, stack),
+                    Waker::Network => "the network".to_owned(),
+                    Waker::Timer => "a timer".to_owned(),
+                    Waker::Scheduler => "the runtime".to_owned(),
+                };
+                let indent = "   ".repeat(depth);
+                self.line(&format!("           {indent}{} ({}) <- {waker}", leaf(window, hop.stack), escape(reason)))?;
+            }
+        }
+        Ok(())
     }
 
     fn account(&mut self, window: &Window, account: &Account) -> io::Result<()> {
@@ -201,32 +250,36 @@ impl<W: Write> Page<'_, W> {
         let total: u64 = rows.iter().map(|row| row.ns()).sum();
         self.blank()?;
         self.heading(&format!("TOP STACKS: {}", label(class).to_uppercase()))?;
-        let empty = Stack::default();
         for row in rows.iter().take(limit) {
-            let stack = window.stacks.get(row.stack as usize).unwrap_or(&empty);
             let mut about = vec![percent(row.ns(), total)];
             about.extend(row.reason.as_deref().filter(|reason| !reason.is_empty()).map(|reason| escape(reason).into_owned()));
             about.extend(row.creator.as_deref().map(|creator| format!("created by {}", escape(creator))));
             about.extend(row.labels.iter().map(|(key, value)| format!("{}={}", escape(key), escape(value))));
             writeln!(self.out, "{:>9}  {}", time(row.ns()), about.join(", "))?;
-            let shown: Vec<_> = frames::shown(stack, false).collect();
-            for frame in shown.iter().take(FRAMES) {
-                let name = if frame.function.is_empty() { format!("[{:#x}]", frame.address) } else { escape(&frame.function).into_owned() };
-                let place = if frame.line > 0 { format!("  {}:{}", escape(base(&frame.file)), frame.line) } else { String::new() };
-                self.line(&format!("             {name}{place}"))?;
-            }
-            if shown.len() > FRAMES {
-                self.dim(&format!("             ... {} more", shown.len() - FRAMES))?;
-            }
-            if let Some(cut) = stack.cut {
-                self.dim(&format!("             [{}]", cut.as_str()))?;
-            }
+            self.frames(window, row.stack)?;
         }
         if rows.len() > limit {
             let rest: u64 = rows.iter().skip(limit).map(|row| row.ns()).sum();
             self.dim(&format!("{:>9}  in {}", time(rest), count((rows.len() - limit) as u64, "more stack")))?;
         }
         Ok(())
+    }
+
+    fn frames(&mut self, window: &Window, stack: u32) -> io::Result<()> {
+        let Some(stack) = window.stacks.get(stack as usize) else { return Ok(()) };
+        let shown: Vec<_> = frames::shown(stack, false).collect();
+        for frame in shown.iter().take(FRAMES) {
+            let name = if frame.function.is_empty() { format!("[{:#x}]", frame.address) } else { escape(&frame.function).into_owned() };
+            let place = if frame.line > 0 { format!("  {}:{}", escape(base(&frame.file)), frame.line) } else { String::new() };
+            self.line(&format!("             {name}{place}"))?;
+        }
+        if shown.len() > FRAMES {
+            self.dim(&format!("             ... {} more", shown.len() - FRAMES))?;
+        }
+        match stack.cut {
+            Some(cut) => self.dim(&format!("             [{}]", cut.as_str())),
+            None => Ok(()),
+        }
     }
 
     fn profile(&mut self, window: &Window, rows: &[&Row], title: &str, limit: usize, hide_runtime: bool) -> io::Result<()> {
@@ -330,6 +383,12 @@ fn label(class: Class) -> &'static str {
         Class::Waiting => "waiting",
         Class::Scheduler => "scheduler",
     }
+}
+
+/// The innermost frame that is not the runtime's.
+fn leaf(window: &Window, stack: u32) -> String {
+    let leaf = window.stacks.get(stack as usize).and_then(|stack| frames::innermost(stack, false));
+    leaf.map_or_else(|| "[unknown]".to_owned(), |frame| escape(&frame.function).into_owned())
 }
 
 fn base(path: &str) -> &str {

@@ -1,0 +1,219 @@
+//! What each transition of a goroutine tells: how long it was runnable, what it was blocked on, who woke it, and what that one had
+//! been waiting for before.
+
+use hdrhistogram::Histogram;
+use rustc_hash::FxHashMap;
+
+use super::tally::Tally;
+use crate::error::{Error, Result};
+use crate::probes::sites::Site;
+use crate::probes::wire::Transition;
+use crate::sched::model::{Blocked, Bound, Hop, RunLatency, Transitions, Waits, WakePath, Waker};
+use crate::target::pclntab::FuncId;
+use crate::target::runtime::GoProcess;
+use crate::target::stack::Cut;
+use crate::target::unwind::{Pc, lookup};
+
+/// Hops of a wake chain.
+const HOPS: usize = 4;
+/// Goroutines whose last wake-up is remembered; they end unseen.
+const REMEMBERED: usize = 100_000;
+
+pub struct Follower {
+    runnable: FxHashMap<u64, u64>,
+    parked: FxHashMap<u64, Parked>,
+    woken: FxHashMap<u64, Woken>,
+    /// What new histograms are copied from.
+    empty: Histogram<u64>,
+    all: Histogram<u64>,
+    by_creator: FxHashMap<u64, Histogram<u64>>,
+    blocked: FxHashMap<(u32, u32, u64), (u64, u64)>,
+    paths: FxHashMap<Vec<RawHop>, (u64, u64)>,
+    /// Put on a P without having been seen to become runnable.
+    unpaired: u64,
+    scheduler_functions: Timers,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Parked {
+    since_ns: u64,
+    reason: u32,
+    stack: u32,
+}
+
+#[derive(Debug, Clone)]
+struct Woken {
+    at_ns: u64,
+    path: Vec<RawHop>,
+}
+
+/// A wait, by the waiter's stack and reason, and who ended it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct RawHop {
+    stack: u32,
+    reason: u32,
+    by: RawWaker,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum RawWaker {
+    Goroutine(u32),
+    Network,
+    Timer,
+    Scheduler,
+}
+
+/// Functions that make goroutines ready because their time has come (`runtime/time.go`), as ranges of text offsets.
+struct Timers(Vec<std::ops::Range<u32>>);
+
+impl Follower {
+    pub fn new(process: &GoProcess) -> Result<Follower> {
+        // Two digits that count.
+        let empty = Histogram::new(2).map_err(|e| Error::io("cannot make a histogram").because(e))?;
+        let names = ["runtime.goroutineReady", "runtime.(*timer).unlockAndRun", "runtime.runOneTimer", "runtime.(*timers).run"];
+        let found = process.module.pclntab.find_names(&names);
+        Ok(Follower {
+            runnable: FxHashMap::default(),
+            parked: FxHashMap::default(),
+            woken: FxHashMap::default(),
+            all: empty.clone(),
+            empty,
+            by_creator: FxHashMap::default(),
+            blocked: FxHashMap::default(),
+            paths: FxHashMap::default(),
+            unpaired: 0,
+            scheduler_functions: Timers(found.into_iter().flatten().map(|func| func.start..func.end).collect()),
+        })
+    }
+
+    pub fn on(&mut self, process: &GoProcess, tally: &mut Tally, event: &Transition) {
+        let now = event.head.time_ns;
+        match event.site {
+            Site::Gopark => {
+                let (pcs, cut) = stack(process, &event.pcs);
+                let parked = Parked { since_ns: now, reason: event.reason, stack: tally.stack(Vec::new(), pcs, cut) };
+                self.parked.insert(event.goid, parked);
+            }
+            Site::Runqput => {
+                self.runnable.entry(event.goid).or_insert(now);
+                if self.parked.contains_key(&event.goid) {
+                    let by = self.waker(process, tally, event);
+                    self.wake(event.goid, now, by, event.by_goid);
+                }
+            }
+            Site::Netpollready => {
+                self.runnable.entry(event.goid).or_insert(now);
+                self.wake(event.goid, now, RawWaker::Network, 0);
+            }
+            Site::Gosched => {
+                self.runnable.insert(event.goid, now);
+            }
+            Site::Execute => self.execute(event),
+            Site::Godead => {
+                self.runnable.remove(&event.goid);
+                self.parked.remove(&event.goid);
+                self.woken.remove(&event.goid);
+            }
+            _ => {}
+        }
+    }
+
+    fn execute(&mut self, event: &Transition) {
+        // Parked and put back at once: the condition was met meanwhile (runtime/proc.go: park_m), or woken in a way without a site.
+        self.parked.remove(&event.goid);
+        let Some(since) = self.runnable.remove(&event.goid) else {
+            self.unpaired += 1;
+            return;
+        };
+        let waited = event.head.time_ns.saturating_sub(since);
+        let _ = self.all.record(waited.max(1));
+        let _ = self.by_creator.entry(event.go_pc).or_insert_with(|| self.empty.clone()).record(waited.max(1));
+    }
+
+    fn wake(&mut self, goid: u64, now: u64, by: RawWaker, by_goid: u64) {
+        let Some(parked) = self.parked.remove(&goid) else { return };
+        let ns = now.saturating_sub(parked.since_ns);
+        let sum = self.blocked.entry((parked.stack, parked.reason, 0)).or_default();
+        *sum = (sum.0 + 1, sum.1 + ns);
+        let mut path = vec![RawHop { stack: parked.stack, reason: parked.reason, by }];
+        // What the waker itself waited for while this one did.
+        let before = self.woken.get(&by_goid).filter(|woken| by_goid != 0 && woken.at_ns >= parked.since_ns);
+        path.extend(before.into_iter().flat_map(|woken| woken.path.iter().copied()).take(HOPS - 1));
+        let sum = self.paths.entry(path.clone()).or_default();
+        *sum = (sum.0 + 1, sum.1 + ns);
+        if self.woken.len() >= REMEMBERED {
+            self.woken.retain(|_, woken| woken.at_ns + 1_000_000_000 > now);
+        }
+        if self.woken.len() < REMEMBERED {
+            self.woken.insert(goid, Woken { at_ns: now, path });
+        }
+    }
+
+    fn waker(&self, process: &GoProcess, tally: &mut Tally, event: &Transition) -> RawWaker {
+        if event.by_goid != 0 {
+            let (pcs, cut) = stack(process, &event.pcs);
+            return RawWaker::Goroutine(tally.stack(Vec::new(), pcs, cut));
+        }
+        let offset = |pc: u64| u32::try_from(pc.wrapping_sub(process.bias).wrapping_sub(process.module.text)).unwrap_or(u32::MAX);
+        let is_timer = event.pcs.iter().any(|&pc| self.scheduler_functions.0.iter().any(|range| range.contains(&offset(pc))));
+        if is_timer { RawWaker::Timer } else { RawWaker::Scheduler }
+    }
+
+    /// Most time first.
+    pub fn finish(self, process: &GoProcess, mut creator: impl FnMut(u64) -> Option<std::sync::Arc<str>>) -> (Transitions, Option<Waits>) {
+        let reason = |number: u32| process.runtime.wait_reasons.get(number as usize).filter(|text| !text.is_empty()).cloned();
+        let mut run_latency: Vec<RunLatency> = (self.by_creator.iter())
+            .filter_map(|(&go_pc, waits)| Some(RunLatency { creator: creator(go_pc), total_ns: total(waits), waits: quantiles(waits)? }))
+            .collect();
+        run_latency.sort_by_key(|latency| std::cmp::Reverse(latency.total_ns));
+        let blocked = |(&(stack, number, _), &(count, ns)): (&(u32, u32, u64), &(u64, u64))| Blocked { reason: reason(number), stack, count, ns };
+        let mut blocked: Vec<Blocked> = self.blocked.iter().map(blocked).collect();
+        blocked.sort_by_key(|blocked| (std::cmp::Reverse(blocked.ns), blocked.stack));
+        let hop = |hop: &RawHop| Hop {
+            stack: hop.stack,
+            reason: reason(hop.reason),
+            by: match hop.by {
+                RawWaker::Goroutine(stack) => Waker::Goroutine(stack),
+                RawWaker::Network => Waker::Network,
+                RawWaker::Timer => Waker::Timer,
+                RawWaker::Scheduler => Waker::Scheduler,
+            },
+        };
+        let path = |(hops, &(count, ns)): (&Vec<RawHop>, &(u64, u64))| WakePath { hops: hops.iter().map(hop).collect(), count, ns };
+        let mut wakes: Vec<WakePath> = self.paths.iter().map(path).collect();
+        wakes.sort_by_key(|path| (std::cmp::Reverse(path.ns), path.hops.first().map(|hop| hop.stack)));
+        (Transitions { run_latency, blocked, wakes, unpaired: self.unpaired }, quantiles(&self.all))
+    }
+}
+
+fn total(waits: &Histogram<u64>) -> u64 {
+    waits.iter_recorded().map(|value| value.value_iterated_to().saturating_mul(value.count_at_value())).sum()
+}
+
+fn quantiles(waits: &Histogram<u64>) -> Option<Waits> {
+    let exact = |ns: u64| Bound { low_ns: waits.lowest_equivalent(ns), high_ns: Some(waits.highest_equivalent(ns)) };
+    (!waits.is_empty()).then(|| Waits {
+        count: waits.len(),
+        p50: exact(waits.value_at_quantile(0.5)),
+        p90: exact(waits.value_at_quantile(0.9)),
+        p99: exact(waits.value_at_quantile(0.99)),
+        max: exact(waits.max()),
+        source: "uprobes",
+    })
+}
+
+/// The site itself, then return addresses, up to the first one that is not Go's.
+fn stack(process: &GoProcess, addresses: &[u64]) -> (Vec<Pc>, Option<Cut>) {
+    let mut pcs = Vec::with_capacity(addresses.len());
+    let mut top = false;
+    for &address in addresses {
+        let Some((func, _)) = lookup(&process.module, process.bias, address) else { return (pcs, Some(Cut::UnknownPc)) };
+        pcs.push(if pcs.is_empty() { Pc::exact(address) } else { Pc::returning(address) });
+        top = func.is_top_frame() || matches!(func.id, FuncId::Goexit | FuncId::Mstart | FuncId::Mcall);
+        if top {
+            break;
+        }
+    }
+    let full = addresses.len() == crate::probes::wire::SITE_FRAMES;
+    (pcs, (!top).then_some(if full { Cut::Depth } else { Cut::Corrupt }))
+}
