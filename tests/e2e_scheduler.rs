@@ -101,8 +101,10 @@ fn each_collections_pause_is_told_once() {
         let go = fixture.attach();
         let mut scheduler = Scheduler::new(&go);
         let first = scheduler.read().unwrap();
-        assert_eq!(pauses_read(&first), pauses_told(fixture), "{about}");
-        assert_eq!((first.gc.cycles, first.gc.phase), (Ok(4), Ok(GcPhase::Off)), "{about}");
+        let told = pauses_told(fixture);
+        assert_eq!(pauses_read(&first), told, "{about}");
+        let cycles = told.len() as u32;
+        assert_eq!((first.gc.cycles, first.gc.phase), (Ok(cycles), Ok(GcPhase::Off)), "{about}");
         assert_eq!(pauses_read(&scheduler.read().unwrap()), [], "{about}");
         for _ in 0..2 {
             assert_eq!(fixture.ask("gc"), "done");
@@ -110,9 +112,9 @@ fn each_collections_pause_is_told_once() {
         let third = scheduler.read().unwrap();
         let told = pauses_told(fixture);
         assert_eq!(pauses_read(&third), told[told.len() - 2..], "{about}");
-        assert_eq!((third.gc.cycles.as_ref(), third.gc.pauses_lost), (Ok(&6), 0), "{about}");
-        let cycles: Vec<u32> = third.gc.pauses.as_ref().unwrap().iter().map(|pause| pause.cycle).collect();
-        assert_eq!(cycles, [5, 6], "{about}");
+        assert_eq!((third.gc.cycles.as_ref(), third.gc.pauses_lost), (Ok(&(cycles + 2)), 0), "{about}");
+        let numbers: Vec<u32> = third.gc.pauses.as_ref().unwrap().iter().map(|pause| pause.cycle).collect();
+        assert_eq!(numbers, [cycles + 1, cycles + 2], "{about}");
     });
 }
 
@@ -193,7 +195,9 @@ fn goroutines_that_wait_for_the_only_p_are_in_its_queue() {
         let ps = before.ps.unwrap();
         assert_eq!((ps.len(), ps[0].status, ps[0].run_queue), (1, PStatus::Running, 200), "{about}");
         assert!(ps[0].m.is_some(), "{about}");
-        assert_eq!((before.gomaxprocs, before.idle_ps, before.global_run_queue), (Ok(1), Ok(0), Ok(0)), "{about}");
+        assert_eq!((before.gomaxprocs, before.idle_ps), (Ok(1), Ok(0)), "{about}");
+        // sysmon may wake one of the runtime's own goroutines, which goes there.
+        assert!(before.global_run_queue.unwrap() <= 2, "{about}");
         while held.elapsed() < Duration::from_millis(5) {
             assert_eq!(scheduler.read().unwrap().ps.unwrap()[0].run_queue, 200, "{about}");
         }

@@ -45,14 +45,18 @@ fn labels(walker: &Walker, walked: &Walked) -> Vec<(String, String)> {
     walked.labels.map_or_else(Vec::new, |set| walker.labels()[set as usize].clone())
 }
 
-/// All but the runtime's own, some of which may be at work.
+/// All but the main goroutine, which may still be writing its last answer, and the runtime's own, some of which may be at work.
+fn at_rest(snapshot: &Snapshot) -> impl Iterator<Item = &Goroutine> {
+    snapshot.goroutines.iter().filter(|g| !g.system && g.id != 1 && g.status != Status::Running)
+}
+
 fn assert_equals_snapshot(go: &GoProcess, about: &str) {
     let mut walker = Walker::new(go).unwrap();
     let walk = walker.walk(Depth::Stacks).unwrap();
     let walked = by_id(&walk);
     let expected = snapshot(go, Options { stopping: Stopping::Never }).unwrap();
     let mut compared = 0;
-    for goroutine in expected.goroutines.iter().filter(|g| !g.system && g.status != Status::Running) {
+    for goroutine in at_rest(&expected) {
         let found = walked.get(&goroutine.id).unwrap_or_else(|| panic!("{about}: goroutine {} was not walked", goroutine.id));
         let about = format!("{about}: goroutine {}", goroutine.id);
         assert_eq!(found.status, goroutine.status, "{about}");
@@ -69,16 +73,15 @@ fn assert_equals_snapshot(go: &GoProcess, about: &str) {
     assert!(compared >= 5, "{about}: only {compared} goroutines to compare");
     assert_eq!((walk.quality.torn, walk.quality.skipped, walk.quality.not_resident), (0, 0, 0), "{about}");
 
-    let (stacks, sets) = (walker.stacks().len(), walker.labels().len());
+    let sets = walker.labels().len();
     let again = by_id(&walker.walk(Depth::Stacks).unwrap());
-    for goroutine in expected.goroutines.iter().filter(|g| !g.system && g.status != Status::Running) {
+    for goroutine in at_rest(&expected) {
         assert_eq!(again[&goroutine.id], walked[&goroutine.id], "{about}: a second walk");
     }
-    // The runtime's own may have moved.
-    assert!(walker.stacks().len() <= stacks + 3 && walker.labels().len() == sets, "{about}: tables grew");
+    assert_eq!(walker.labels().len(), sets, "{about}: a second walk");
 
     let records = by_id(&walker.walk(Depth::Records).unwrap());
-    for goroutine in expected.goroutines.iter().filter(|g| !g.system && g.status != Status::Running) {
+    for goroutine in at_rest(&expected) {
         let record = records[&goroutine.id];
         let (pcs, cut) = &walker.stacks()[record.stack as usize];
         assert_eq!((pcs.len(), *cut), (0, Some(Cut::Depth)), "{about}");
@@ -149,9 +152,9 @@ fn many_walks_of_a_busy_service_see_its_goroutines_and_do_not_grow() {
             let walk = walker.walk(Depth::Stacks).unwrap();
             let mut starts: HashMap<u64, u64> = HashMap::new();
             walk.goroutines.iter().for_each(|g| *starts.entry(g.start_pc).or_default() += 1);
-            // 200 players and 200 sleepers live as long as the program.
-            let permanent = starts.values().filter(|n| **n == 200).count();
-            assert!(permanent >= 2 || walk.quality.skipped > 0, "go {release}: {starts:?}");
+            // 200 players and 200 sleepers live as long as the program; old compilers start each player of a pair by a wrapper of its own.
+            let permanent: u64 = starts.values().filter(|n| **n >= 100).sum();
+            assert!(permanent >= 400, "go {release}: {starts:?}, {:?}", walk.quality);
             assert!(walk.goroutines.iter().all(|g| (g.stack as usize) < walker.stacks().len()), "go {release}");
             seen += walk.goroutines.len() as u64;
             torn += walk.quality.torn;

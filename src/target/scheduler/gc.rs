@@ -98,8 +98,15 @@ impl Known {
         }
     }
 
-    pub fn read(&mut self, layout: &Layout, gcphase: Figure<u32>, numgc: Figure<u32>, work: Figure<&[u8]>, read: ReadBatch) -> Result<Gc> {
-        let work = Block { layout, span: self.work, bytes: work.map(<[u8]>::to_vec) };
+    pub fn read(
+        &mut self,
+        layout: &Layout,
+        gcphase: Figure<u32>,
+        numgc: Figure<u32>,
+        work: Figure<Vec<u8>>,
+        read: ReadBatch,
+    ) -> Result<Gc> {
+        let work = Block { layout, span: self.work, bytes: work };
         let (pauses, pauses_lost) = match &numgc {
             Ok(cycles) => self.pauses_until(*cycles, read)?,
             Err(reason) => (Err(reason.clone()), 0),
@@ -125,7 +132,7 @@ impl Known {
         let pause = |back: u32| {
             let before = cycles.wrapping_sub(back);
             let at = (before % RING) as usize * 8;
-            Pause { cycle: before.wrapping_add(1), ended_unix_ns: u64_at(ends, at), pause_ns: u64_at(pauses, at) }
+            Pause { cycle: before.wrapping_add(1), ended_unix_ns: u64_at(&ends, at), pause_ns: u64_at(&pauses, at) }
         };
         self.cycles = Some(cycles);
         Ok((Ok((1..=count).rev().map(pause).collect()), new - count))

@@ -12,12 +12,14 @@ mod tests;
 pub use gc::{Cycle, Gc, GcPhase, Pause};
 pub use ps::{PCounters, PStatus};
 
+use std::ops::Range;
+
 use crate::error::Result;
 use crate::sys::memory::monotonic_ns;
-use crate::target::elf::{u32_at, u64_at};
+use crate::target::elf::{Segment, u32_at, u64_at};
 use crate::target::globals::Global;
 use crate::target::layout::{Field, Layout};
-use crate::target::memory::{Memory, Request};
+use crate::target::memory::{Memory, Request, Unread};
 use crate::target::runtime::GoProcess;
 use crate::target::time_histogram::TimeHistogram;
 use crate::target::variables::{Addresses, Block, Figure, Span, at_most, missing};
@@ -65,7 +67,8 @@ pub struct Stops {
 
 /// Reads the counters of one process, again and again.
 pub struct Scheduler<'a> {
-    memory: Memory<'a>,
+    process: &'a GoProcess,
+    source: Source<'a>,
     reader: Reader<'a>,
 }
 
@@ -73,16 +76,47 @@ impl<'a> Scheduler<'a> {
     /// Finds the runtime's variables; a figure whose variable is not found will say so.
     pub fn new(process: &'a GoProcess) -> Self {
         let reader = Reader::new(&process.layout, Addresses::locate(process), process.process.clock_offset_ns());
-        Scheduler { memory: process.memory(), reader }
+        Scheduler { process, source: Source { memory: process.memory(), bss: bss(process) }, reader }
     }
 
-    /// Errors: Target when the process is gone.
+    /// Errors: Target when the process is gone or has become another program.
     pub fn read(&mut self) -> Result<Counters> {
-        self.memory.forget_residency();
-        let memory = &self.memory;
-        let read = |requests: &mut [Request], bytes: &mut Vec<u8>| memory.read_batch(requests, bytes);
-        self.reader.read(monotonic_ns(), &read)
+        self.source.memory.forget_residency();
+        let counters = self.reader.read(monotonic_ns(), &|requests, bytes| self.source.read(requests, bytes));
+        self.process.check()?;
+        counters
     }
+}
+
+struct Source<'a> {
+    memory: Memory<'a>,
+    /// Memory of the executable that holds zeros until it is written.
+    bss: Vec<Range<u64>>,
+}
+
+impl Source<'_> {
+    fn read(&self, requests: &mut [Request], bytes: &mut Vec<u8>) -> Result<()> {
+        self.memory.read_batch(requests, bytes)?;
+        requests.iter_mut().for_each(|request| self.fill_in_untouched(request, bytes));
+        Ok(())
+    }
+
+    /// A page of a histogram is not there as long as no duration fell into its buckets.
+    fn fill_in_untouched(&self, request: &mut Request, bytes: &mut Vec<u8>) {
+        let end = request.address.saturating_add(request.len as u64);
+        let in_bss = self.bss.iter().any(|bss| bss.start <= request.address && end <= bss.end);
+        if request.outcome == Err(Unread::NotResident) && in_bss && self.memory.is_untouched(request.address, request.len) {
+            request.outcome = Ok(bytes.len());
+            bytes.resize(bytes.len() + request.len, 0);
+        }
+    }
+}
+
+/// What the segments of the executable are longer than their parts of the file.
+fn bss(process: &GoProcess) -> Vec<Range<u64>> {
+    let live = |address: u64| address.wrapping_add(process.bias);
+    let of = |s: &Segment| live(s.vaddr.wrapping_add(s.filesz))..live(s.vaddr.wrapping_add(s.memsz));
+    process.elf.segments.iter().map(of).filter(|range| !range.is_empty()).collect()
 }
 
 struct Reader<'a> {
@@ -161,11 +195,11 @@ impl<'a> Reader<'a> {
     fn read(&mut self, taken_at_ns: i64, read: ReadBatch) -> Result<Counters> {
         let parts = self.parts.all().into_iter().filter_map(|part| part.range());
         let copies = Copies::read(parts.chain(self.ps.ranges()), read)?;
-        let number = |part: &Part| part.bytes(&copies).map(|bytes| u32_at(bytes, 0));
-        let slice = self.parts.allp.bytes(&copies).map(|bytes| (u64_at(bytes, 0), u64_at(bytes, 8)));
+        let number = |part: &Part| part.bytes(&copies).map(|bytes| u32_at(&bytes, 0));
+        let slice = self.parts.allp.bytes(&copies).map(|bytes| (u64_at(&bytes, 0), u64_at(&bytes, 8)));
         let gomaxprocs = number(&self.parts.gomaxprocs).and_then(|value| gomaxprocs(value, slice.clone()?.1));
         let at_most_ps = |count| at_most(count, gomaxprocs.as_ref().ok().copied());
-        let sched = Block { layout: self.layout, span: self.parts.sched.span, bytes: self.parts.sched.bytes(&copies).map(<[u8]>::to_vec) };
+        let sched = Block { layout: self.layout, span: self.parts.sched.span, bytes: self.parts.sched.bytes(&copies) };
         let ps = self.ps.read(self.layout, slice, &copies, read)?;
         let gc =
             self.cycles.read(self.layout, number(&self.parts.gcphase), number(&self.parts.numgc), self.parts.work.bytes(&copies), read)?;
@@ -191,7 +225,7 @@ impl<'a> Reader<'a> {
     fn histogram(&self, histogram: &Histogram, copies: &Copies) -> Figure<TimeHistogram> {
         self.layout.get(histogram.field).ok_or_else(|| missing(histogram.field))?;
         let bytes = histogram.part.bytes(copies)?;
-        TimeHistogram::parse(bytes).ok_or_else(|| "this Go version's histograms have another shape".to_owned())
+        TimeHistogram::parse(&bytes).ok_or_else(|| "this Go version's histograms have another shape".to_owned())
     }
 }
 

@@ -115,10 +115,10 @@ impl Known {
     fn parse(&self, layout: &Layout, copies: &Copies) -> Figure<Vec<(PCounters, u64)>> {
         let part = |p: u64, span: Span| copies.get(p.wrapping_add(span.start), span.len);
         let parse = |&p: &u64| {
-            let front = Block { layout, span: self.front, bytes: part(p, self.front).map(<[u8]>::to_vec) };
+            let front = Block { layout, span: self.front, bytes: part(p, self.front) };
             let (first, end) = (front.u64(Field::PGoidcache)?, front.u64(Field::PGoidcacheend)?);
             let (head, tail) = (front.u32(Field::PRunqhead)?, front.u32(Field::PRunqtail)?);
-            let runs_next = u64_at(part(p, self.runnext)?, 0) != 0;
+            let runs_next = u64_at(&part(p, self.runnext)?, 0) != 0;
             let counters = PCounters {
                 id: front.u32(Field::PId)? as i32,
                 status: PStatus::of(front.u32(Field::PStatus)?)?,
