@@ -23,6 +23,8 @@ pub enum Global {
     Gcphase,
     /// `runtime.allp`, a slice of `*p`.
     Allp,
+    /// `runtime.work`, a `workType`: the state of the collection.
+    Work,
 }
 
 /// One function's testimony.
@@ -39,7 +41,8 @@ const fn witness(function: &'static str, operand: usize, field: Option<Field>) -
 }
 
 impl Global {
-    pub const ALL: [Global; 6] = [Global::Sched, Global::Memstats, Global::GcController, Global::Gomaxprocs, Global::Gcphase, Global::Allp];
+    pub const ALL: [Global; 7] =
+        [Global::Sched, Global::Memstats, Global::GcController, Global::Gomaxprocs, Global::Gcphase, Global::Allp, Global::Work];
 
     /// As the runtime names it.
     pub fn name(self) -> &'static str {
@@ -50,6 +53,7 @@ impl Global {
             Global::Gomaxprocs => "runtime.gomaxprocs",
             Global::Gcphase => "runtime.gcphase",
             Global::Allp => "runtime.allp",
+            Global::Work => "runtime.work",
         }
     }
 
@@ -116,6 +120,8 @@ impl Global {
             }
             // runtime/mgcmark.go, proc.go: `for _, p := range allp`.
             Global::Allp => const { &[witness("runtime.gcMarkTinyAllocs", 0, None), witness("runtime.preemptall", 0, None)] },
+            // runtime/mgcwork.go: `work.full.push(…)`, `work.full.pop()`; `full` is its first field.
+            Global::Work => const { &[witness("runtime.putfull", 0, None), witness("runtime.trygetfull", 0, None)] },
         }
     }
 }
