@@ -223,7 +223,9 @@ pub(super) fn cannot(what: &str, error: &dyn std::error::Error) -> Error {
     }
     texts.dedup();
     let text = texts.join(": ");
-    if std::env::var_os("DBG").is_some() { eprintln!("{text}"); }
+    if std::env::var_os("DBG").is_some() {
+        eprintln!("{text}");
+    }
     let text: String = text.lines().next().unwrap_or_default().chars().take(300).collect();
     let failed = Error::permission(format!("cannot {what}")).because(io::Error::other(text));
     match denied() {

@@ -28,7 +28,14 @@ pub struct StackWalker<'a> {
 impl<'a> StackWalker<'a> {
     /// `sites`: addresses of the breakpoints set in the process.
     pub fn new(process: &'a GoProcess, sites: Vec<u64>) -> Self {
-        StackWalker { process, unwinder: Unwinder::new(&process.module, process.bias), native: None, fixed: Vec::new(), sites, frames: Vec::new() }
+        StackWalker {
+            process,
+            unwinder: Unwinder::new(&process.module, process.bias),
+            native: None,
+            fixed: Vec::new(),
+            sites,
+            frames: Vec::new(),
+        }
     }
 
     /// The unwinder of C frames, once there were any: it knows the files that their names are in.

@@ -33,7 +33,8 @@ pub fn attach(object: &[u8], ebpf: &Ebpf, btf: &Btf, pid: u32, sites: &[Found]) 
     let offsets: Vec<u64> = sites.iter().map(|found| found.file_offset).collect();
     let cookies: Vec<u64> = sites.iter().map(|found| found.site as u64).collect();
     let path = PathBuf::from(format!("/proc/{pid}/exe"));
-    let link = bpf::link_uprobes(program.as_fd(), &path, &offsets, &cookies, pid).map_err(|e| cannot("set the probes of transitions", &e))?;
+    let link =
+        bpf::link_uprobes(program.as_fd(), &path, &offsets, &cookies, pid).map_err(|e| cannot("set the probes of transitions", &e))?;
     Ok(Uprobes { _link: link, _program: program })
 }
 

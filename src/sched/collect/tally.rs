@@ -117,13 +117,17 @@ impl Tally {
         };
         let read = labels::read(&memory, address, process.version).filter(|_| self.offsets.is_some_and(held));
         let Some(read) = read else { return NONE };
-        let set: Labels = read.iter().map(|(key, value)| (Arc::from(key.as_str()), Arc::from(value.as_str()))).collect();
+        let number = self.label_set(read.iter().map(|(key, value)| (Arc::from(key.as_str()), Arc::from(value.as_str()))).collect());
+        self.known_labels.insert(address, number);
+        number
+    }
+
+    pub fn label_set(&mut self, set: Labels) -> u32 {
         let next = self.labels.len() as u32;
         let number = *self.label_numbers.entry(set.clone()).or_insert(next);
         if number == next {
             self.labels.push(set);
         }
-        self.known_labels.insert(address, number);
         number
     }
 

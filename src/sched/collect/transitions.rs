@@ -166,7 +166,8 @@ impl Follower {
             .filter_map(|(&go_pc, waits)| Some(RunLatency { creator: creator(go_pc), total_ns: total(waits), waits: quantiles(waits)? }))
             .collect();
         run_latency.sort_by_key(|latency| std::cmp::Reverse(latency.total_ns));
-        let blocked = |(&(stack, number, _), &(count, ns)): (&(u32, u32, u64), &(u64, u64))| Blocked { reason: reason(number), stack, count, ns };
+        let blocked =
+            |(&(stack, number, _), &(count, ns)): (&(u32, u32, u64), &(u64, u64))| Blocked { reason: reason(number), stack, count, ns };
         let mut blocked: Vec<Blocked> = self.blocked.iter().map(blocked).collect();
         blocked.sort_by_key(|blocked| (std::cmp::Reverse(blocked.ns), blocked.stack));
         let hop = |hop: &RawHop| Hop {

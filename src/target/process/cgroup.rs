@@ -14,6 +14,14 @@ pub struct CpuQuota {
     pub source: PathBuf,
 }
 
+/// `cpu.stat`: periods with a quota in force, those in which it was used up, and how long the group then stood still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Throttling {
+    pub periods: u64,
+    pub throttled_periods: u64,
+    pub throttled_ns: u64,
+}
+
 impl Process {
     /// `None` when nothing limits it, or the groups cannot be seen from here.
     pub fn cpu_quota(&self) -> Option<CpuQuota> {
@@ -24,6 +32,17 @@ impl Process {
             // In a container: as it sees its own groups.
             let mounts = self.read("mountinfo").ok()?;
             quota_below(&groups, &String::from_utf8_lossy(&mounts), &self.path("root"))
+        })
+    }
+
+    /// How often its group, or one above, used up its quota since the group was made; `None` without a quota that can be seen.
+    pub fn throttling(&self) -> Option<Throttling> {
+        let groups = self.read("cgroup").ok()?;
+        let groups = String::from_utf8_lossy(&groups);
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        throttling_below(&groups, &mounts, Path::new("/")).or_else(|| {
+            let mounts = self.read("mountinfo").ok()?;
+            throttling_below(&groups, &String::from_utf8_lossy(&mounts), &self.path("root"))
         })
     }
 
@@ -47,6 +66,25 @@ fn quota_below(groups: &str, mounts: &str, root: &Path) -> Option<CpuQuota> {
         false => quota_v1(&level.dir),
     });
     quotas.reduce(|tightest, other| if other.cpus < tightest.cpus { other } else { tightest })
+}
+
+/// Of the group that was throttled longest.
+fn throttling_below(groups: &str, mounts: &str, root: &Path) -> Option<Throttling> {
+    let of = |level: Level| {
+        let limited = if level.unified { quota_v2(&level.dir) } else { quota_v1(&level.dir) };
+        limited.and_then(|_| parse_throttling(&fs::read_to_string(level.dir.join("cpu.stat")).ok()?))
+    };
+    levels(groups, mounts, root, "cpu").into_iter().filter_map(of).max_by_key(|t| t.throttled_ns)
+}
+
+/// `throttled_usec` in version 2 of control groups, `throttled_time` (ns) in version 1.
+fn parse_throttling(text: &str) -> Option<Throttling> {
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.trim().parse::<u64>().ok())
+    };
+    let throttled_ns = value("throttled_usec").map(|us| us.saturating_mul(1000)).or_else(|| value("throttled_time"))?;
+    Some(Throttling { periods: value("nr_periods")?, throttled_periods: value("nr_throttled")?, throttled_ns })
 }
 
 /// A freezer stops all threads of a group, until it is thawed (`docker pause`).

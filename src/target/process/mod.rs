@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use access::{Access, Obstacle, ways_to_be_privileged};
-pub use cgroup::{CpuQuota, container_hint};
+pub use cgroup::{CpuQuota, Throttling, container_hint};
 pub use maps::Mapping;
 pub use status::{Stat, Status};
 

@@ -1,0 +1,149 @@
+//! Walks over all goroutines at intervals, each goroutine standing for half the time to the walk before and half that to the next.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::tally::{Key, Tally};
+use crate::error::Result;
+use crate::sched::model::{Class, Quality, Source};
+use crate::target::goroutines::Status;
+use crate::target::runtime::GoProcess;
+use crate::target::walk::{Depth, Walked, Walker};
+
+/// Not more often than this.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// Of one CPU, for walking.
+const OWN_SHARE: f64 = 0.04;
+/// A walk that takes longer reads no stacks next time.
+const LONG: Duration = Duration::from_millis(600);
+
+pub struct Walks<'a> {
+    process: &'a GoProcess,
+    walker: Walker<'a>,
+    /// The tally's numbers of the walker's stacks and label sets.
+    stacks: Vec<u32>,
+    labels: Vec<u32>,
+    reasons: Vec<u32>,
+    /// What the last walk saw: how many of each key, how many in all, when.
+    before: Option<Seen>,
+    next: Instant,
+    depth: Depth,
+    alive_ns: u64,
+    quality: Quality,
+}
+
+struct Seen {
+    keys: FxHashMap<Key, u64>,
+    alive: u64,
+    at_ns: i64,
+}
+
+/// Which goroutines are told by something better than a walk.
+pub struct Told<'a> {
+    /// Samples and switches tell of what runs.
+    pub running: bool,
+    /// And of system calls on these Ms.
+    pub ms: &'a FxHashSet<u64>,
+}
+
+impl<'a> Walks<'a> {
+    pub fn new(process: &'a GoProcess) -> Result<Self> {
+        Ok(Walks {
+            process,
+            walker: Walker::new(process)?,
+            stacks: Vec::new(),
+            labels: Vec::new(),
+            reasons: Vec::new(),
+            before: None,
+            next: Instant::now(),
+            depth: Depth::Stacks,
+            alive_ns: 0,
+            quality: Quality::default(),
+        })
+    }
+
+    pub fn is_due(&self) -> bool {
+        Instant::now() >= self.next
+    }
+
+    /// When the next one is due.
+    pub fn wait(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now())
+    }
+
+    /// Errors: as [`Walker::walk`].
+    pub fn walk(&mut self, tally: &mut Tally, told: &Told<'_>) -> Result<()> {
+        let walk = self.walker.walk(self.depth)?;
+        self.number_new(tally);
+        let took = Duration::from_nanos(walk.took_ns);
+        self.next = Instant::now() + SHORTEST.max(took.div_f64(OWN_SHARE));
+        self.depth = if took > LONG { Depth::Records } else { Depth::Stacks };
+        self.quality.walks += 1;
+        self.quality.torn += walk.quality.torn;
+        self.quality.skipped += walk.quality.skipped + walk.quality.no_room;
+        self.quality.not_resident += walk.quality.not_resident;
+        let mut keys: FxHashMap<Key, u64> = FxHashMap::default();
+        for goroutine in &walk.goroutines {
+            if let Some(key) = self.key(goroutine, told) {
+                *keys.entry(key).or_default() += 1;
+            }
+        }
+        let seen = Seen { keys, alive: walk.goroutines.len() as u64, at_ns: walk.taken_at_ns };
+        if let Some(before) = self.before.replace(seen) {
+            let Some(now) = &self.before else { return Ok(()) };
+            let half = u64::try_from(now.at_ns - before.at_ns).unwrap_or(0) / 2;
+            self.alive_ns += (before.alive + now.alive) * half;
+            for (key, count) in before.keys.iter().chain(&now.keys) {
+                tally.add(*key, count * half);
+            }
+        }
+        Ok(())
+    }
+
+    fn number_new(&mut self, tally: &mut Tally) {
+        for (pcs, cut) in &self.walker.stacks()[self.stacks.len()..] {
+            self.stacks.push(tally.stack(Vec::new(), pcs.to_vec(), *cut));
+        }
+        for set in &self.walker.labels()[self.labels.len()..] {
+            let set = set.iter().map(|(key, value)| (Arc::from(key.as_str()), Arc::from(value.as_str())));
+            self.labels.push(tally.label_set(set.collect()));
+        }
+        if self.reasons.is_empty() {
+            let reasons = &self.process.runtime.wait_reasons;
+            self.reasons = reasons.iter().map(|reason| tally.reason(reason)).collect();
+        }
+    }
+
+    fn key(&self, goroutine: &Walked, told: &Told<'_>) -> Option<Key> {
+        let reason = || self.reasons.get(usize::from(goroutine.wait_reason)).copied().unwrap_or(0);
+        let text = self.process.runtime.wait_reasons.get(usize::from(goroutine.wait_reason)).map_or("", |text| &**text);
+        let (class, reason) = match goroutine.status {
+            // runtime/runtime2.go: `GC assist marking`, `GC assist wait`.
+            Status::Waiting if text.starts_with("GC assist") => (Class::GcAssist, reason()),
+            Status::Waiting | Status::Leaked => (Class::Waiting, reason()),
+            Status::Runnable | Status::Preempted => (Class::Runnable, 0),
+            Status::Syscall if goroutine.m.is_some_and(|m| told.ms.contains(&m)) => return None,
+            Status::Syscall => (Class::Syscall, 0),
+            Status::Running | Status::Copystack if told.running => return None,
+            Status::Running | Status::Copystack => (Class::OnCpu, 0),
+            Status::Idle | Status::Dead => return None,
+        };
+        let labels = goroutine.labels.and_then(|set| self.labels.get(set as usize).copied()).unwrap_or(0);
+        let stack = self.stacks.get(goroutine.stack as usize).copied()?;
+        Some(Key { class, source: Source::Walk, reason, stack, go_pc: goroutine.go_pc, labels })
+    }
+
+    /// Goroutine-nanoseconds of all that were alive.
+    pub fn alive_ns(&self) -> u64 {
+        self.alive_ns
+    }
+
+    pub fn tell(&self, quality: &mut Quality) {
+        quality.walks = self.quality.walks;
+        quality.torn = self.quality.torn;
+        quality.skipped = self.quality.skipped;
+        quality.not_resident = self.quality.not_resident;
+    }
+}
