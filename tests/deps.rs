@@ -9,10 +9,16 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// A module and the ones it may use; `cli` and `main` may use all.
-const BASE: &[(&str, &[&str])] =
-    &[("sys", &[]), ("error", &[]), ("formats", &["error"]), ("target", &["sys", "error"]), ("output", &["formats", "error"])];
+const BASE: &[(&str, &[&str])] = &[
+    ("sys", &[]),
+    ("error", &[]),
+    ("formats", &["error"]),
+    ("target", &["sys", "error"]),
+    ("output", &["formats", "error"]),
+    ("probes", &["sys", "target", "error"]),
+];
 /// A feature may use the base, and never another feature.
-const FEATURES: &[&str] = &["ps", "info", "goroutines", "cardinality"];
+const FEATURES: &[&str] = &["ps", "info", "goroutines", "cardinality", "sched"];
 const TOP: &[&str] = &["cli", "main", "lib"];
 
 struct Source {

@@ -6,10 +6,10 @@ use clap::{Args, ValueEnum};
 
 use super::target::{self, Wait};
 use super::{Context, values};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::output;
-use crate::sched::collect::{self, Options};
-use crate::sched::model::{Class, Row, Tier, Window};
+use crate::sched::collect::{self, Options, plan};
+use crate::sched::model::{Class, Plan, Row, Source, Tier, Window};
 use crate::sched::report::{self, Weight};
 use crate::target::runtime::GoProcess;
 
@@ -42,6 +42,9 @@ pub struct SchedArgs {
     pub format: SchedFormat,
     #[command(flatten)]
     pub look: Look,
+    /// Only say what looking would cost, in each tier, and look at nothing
+    #[arg(long)]
+    pub plan: bool,
     /// Show at most N stacks of each kind in a table
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
@@ -82,12 +85,28 @@ pub struct Look {
     /// transition of a goroutine
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=3))]
     pub tier: Option<u8>,
+    /// Without --tier: the most that looking may cost the target, in percent of one CPU; `off` for no limit
+    #[arg(long, value_name = "PERCENT", value_parser = Percent::parse, default_value = "1", env = "GOSCOPE_MAX_OVERHEAD", hide_env_values = true)]
+    pub max_overhead: Percent,
     /// Samples a second of each CPU
     #[arg(long, value_name = "N", default_value_t = 97, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub hz: u32,
     /// Exit 1 when more than this share of events was lost
     #[arg(long, value_name = "PERCENT", value_parser = values::percent)]
     pub max_loss: Option<f64>,
+}
+
+/// Of one CPU.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Percent(pub f64);
+
+impl Percent {
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "off" => Ok(Percent(f64::INFINITY)),
+            _ => values::percent(text).map(|share| Percent(100.0 * share)),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -119,6 +138,9 @@ pub enum Mode {
 }
 
 pub fn run_sched(args: &SchedArgs, context: &Context) -> Result<()> {
+    if args.plan {
+        return run_plan(args, context);
+    }
     let mut out = if args.format == SchedFormat::Pprof { context.open_binary("pprof")? } else { context.open()? };
     let window = look(&args.target, &args.wait, &args.look, context)?;
     let rows: Vec<&Row> = window.rows.iter().filter(|row| row.class != Class::Scheduler).collect();
@@ -166,7 +188,7 @@ impl Mode {
             Mode::Cpu => row.on_cpu_ns > 0,
             Mode::OffCpu => matches!(row.class, Class::NoCpu | Class::Syscall) && row.off_cpu_ns > 0,
             Mode::Wall => row.class != Class::Scheduler,
-            Mode::Goroutine => row.source == crate::sched::model::Source::Walk,
+            Mode::Goroutine => row.source == Source::Walk,
         }
     }
 
@@ -181,15 +203,60 @@ impl Mode {
     }
 }
 
+/// Before a choice is made, so long.
+const RATES_WINDOW: Duration = Duration::from_millis(200);
+
 fn look(name: &str, wait: &Wait, look: &Look, context: &Context) -> Result<Window> {
     let process = target::resolve(name, wait, context.console)?;
     let process = GoProcess::attach(process, false)?;
-    let tier = look.tier.map_or(Tier::Switches, |tier| Tier::ALL[usize::from(tier)]);
-    let options = Options { tier, hz: look.hz, switch_stacks: true, length: Some(look.duration) };
+    let (options, plan) = decide(&process, look, RATES_WINDOW, context)?;
+    if let Some(plan) = &plan {
+        context.console.cost(&report::plan_line(plan));
+    }
     context.signals.open_window();
-    let window = collect::window(&process, &options, &mut || context.signals.wait(Duration::ZERO))?;
+    let mut stop = || context.signals.wait(Duration::ZERO);
+    let window = collect::window(&process, &options, plan, &mut stop)?;
     window.quality.warnings.iter().for_each(|warning| context.console.warning(warning));
     Ok(window)
+}
+
+/// As asked; or the closest look that is worth its price. Without the rights for probes, and when none was asked for: without probes.
+fn decide(process: &GoProcess, look: &Look, window: Duration, context: &Context) -> Result<(Options, Option<Plan>)> {
+    let tier = look.tier.map(|tier| Tier::ALL[usize::from(tier)]);
+    let asked = Options { tier: tier.unwrap_or(Tier::Switches), hz: look.hz, switch_stacks: true, length: Some(look.duration) };
+    let transitions = asked.tier >= Tier::Transitions;
+    if asked.tier == Tier::Counters {
+        return Ok((asked, None));
+    }
+    let known = plan::prices(process, transitions).and_then(|prices| Ok((prices, plan::rates(process, window, transitions)?)));
+    match (known, tier) {
+        (Ok((prices, rates)), Some(_)) => Ok((asked, Some(plan::plan(&asked, &rates, &prices)))),
+        (Ok((prices, rates)), None) => {
+            let (options, plan) = plan::choose(&asked, &rates, &prices, look.max_overhead.0);
+            Ok((options, Some(plan)))
+        }
+        (Err(error), None) if error.kind == Kind::Permission => {
+            context.console.warning(&format!("{error}: only the runtime's own counters and walks are shown (tier 0)"));
+            Ok((Options { tier: Tier::Counters, ..asked }, None))
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+fn run_plan(args: &SchedArgs, context: &Context) -> Result<()> {
+    let mut out = context.open()?;
+    let process = target::resolve(&args.target, &args.wait, context.console)?;
+    let process = GoProcess::attach(process, false)?;
+    let look = Look { tier: Some(3), ..args.look.clone() };
+    let (options, _) = decide(&process, &look, Duration::from_secs(1), context)?;
+    let prices = plan::prices(&process, true)?;
+    let rates = plan::rates(&process, Duration::from_secs(1), true)?;
+    let tiers = [Tier::Counters, Tier::Switches, Tier::Transitions];
+    let plans: Vec<Plan> = tiers.iter().map(|&tier| plan::plan(&Options { tier, ..options }, &rates, &prices)).collect();
+    let chosen = plan::choose(&Options { tier: Tier::Switches, ..options }, &rates, &prices, args.look.max_overhead.0).1;
+    let style = out.style();
+    report::write_plan(&plans, &chosen, args.look.max_overhead.0, &mut out, style)?;
+    out.finish()
 }
 
 /// Findings, when more was lost than `--max-loss` allows.
@@ -198,7 +265,7 @@ fn judge(window: &Window, look: &Look) -> Result<()> {
     match look.max_loss {
         Some(limit) if lost as f64 > limit * sent.max(1) as f64 => {
             let message = format!("{lost} of {sent} events were lost, more than --max-loss allows");
-            Err(crate::error::Error::new(crate::error::Kind::Findings, message))
+            Err(Error::new(Kind::Findings, message))
         }
         _ => Ok(()),
     }

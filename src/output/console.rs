@@ -39,6 +39,13 @@ impl Console {
         }
     }
 
+    /// What a run will cost somebody else, said before it is paid.
+    pub fn cost(&self, text: &str) {
+        if !self.quiet {
+            self.line(Paint::Accent, "cost", text);
+        }
+    }
+
     /// Only with `--verbose`.
     pub fn note(&self, text: &str) {
         if self.verbose {

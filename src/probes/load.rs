@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use aya::maps::{Map, PerCpuArray};
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
@@ -56,30 +57,58 @@ pub struct Probes {
     pub(super) rings: Vec<(u32, Ring)>,
 }
 
+/// Which process the probes look at, and where its threads keep their g.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pid: u32,
+    executable: PathBuf,
+    tls_g: i32,
+}
+
+impl Place {
+    fn of(process: &GoProcess) -> Result<Place> {
+        let tls_g = tls::g_offset(process).ok_or_else(|| {
+            Error::target("cannot tell where this program's threads keep their goroutine: runtime.stackcheck reads it in an unknown way")
+                .hint("--tier 0 works without")
+        })?;
+        Ok(Place { pid: process.pid, executable: PathBuf::from(format!("/proc/{}/exe", process.pid)), tls_g })
+    }
+
+    /// goscope itself.
+    pub(super) fn own(tls_g: i32) -> Result<Place> {
+        Ok(Place { pid: std::process::id(), executable: PathBuf::from("/proc/self/exe"), tls_g })
+    }
+}
+
 impl Probes {
     /// Loads and attaches. Nothing is read of other processes, but for the two numbers that tell them from the target.
     ///
     /// Errors, Permission: no right to, or the kernel lacks something (named). Target: how it keeps its goroutines is not known.
     pub fn attach(process: &GoProcess, wanted: &Wanted) -> Result<Probes> {
+        Self::attach_at(process, &Place::of(process)?, wanted)
+    }
+
+    /// As `attach`, to another process whose records are laid out as those of `process`.
+    pub(super) fn attach_at(process: &GoProcess, place: &Place, wanted: &Wanted) -> Result<Probes> {
         let btf = Btf::from_sys_fs().map_err(|e| {
             Error::permission("this kernel does not describe its types (no /sys/kernel/btf/vmlinux)")
                 .because(e)
                 .hint("kernels from 5.15 on, built with CONFIG_DEBUG_INFO_BTF, have it; --tier 0 works without")
         })?;
         // The fourth argument of sched_switch came with Linux 5.18; where it is not, the verifier refuses to read it.
-        let attached = Self::load(process, wanted, &btf, true);
+        let attached = Self::load(process, place, wanted, &btf, true);
         match attached {
             Err(error) if wanted.switches.is_some() && error.kind == crate::error::Kind::Permission && !denied() => {
-                Self::load(process, wanted, &btf, false).map_err(|_| error)
+                Self::load(process, place, wanted, &btf, false).map_err(|_| error)
             }
             attached => attached,
         }
     }
 
-    fn load(process: &GoProcess, wanted: &Wanted, btf: &Btf, has_prev_state: bool) -> Result<Probes> {
+    fn load(process: &GoProcess, place: &Place, wanted: &Wanted, btf: &Btf, has_prev_state: bool) -> Result<Probes> {
         let mut loader = EbpfLoader::new();
         loader.btf(Some(btf));
-        let constants = constants(process, wanted, has_prev_state)?;
+        let constants = constants(process, place, wanted, has_prev_state)?;
         for (name, value) in &constants {
             loader.override_global(name, value, true);
         }
@@ -107,7 +136,7 @@ impl Probes {
             probes.attach_clock(hz)?;
         }
         if !wanted.sites.is_empty() {
-            probes.uprobes = Some(uprobes::attach(SCHED, &probes.ebpf, btf, process.pid, &wanted.sites)?);
+            probes.uprobes = Some(uprobes::attach(SCHED, &probes.ebpf, btf, place.pid, &place.executable, &wanted.sites)?);
         }
         Ok(probes)
     }
@@ -140,6 +169,16 @@ impl Probes {
         program.try_into().map_err(|_| missing(name))
     }
 
+    /// How long a program has run so far, in nanoseconds, and how often; zero unless the kernel is told to count.
+    pub fn run_stats(&self, program: &str) -> (u64, u64) {
+        let info = self.ebpf.program(program).and_then(|program| program.info().ok());
+        info.map_or((0, 0), |info| (info.run_time().as_nanos() as u64, info.run_count()))
+    }
+
+    pub(super) fn switches_with_goroutine(&self) -> u64 {
+        self.counter(super::stream::counter::SWITCHES_G).iter().sum()
+    }
+
     /// One of the counters in `probes/sched.bpf.c`, by CPU number.
     pub(super) fn counter(&self, index: u32) -> Vec<u64> {
         let map = self.ebpf.map("counters").and_then(|map| PerCpuArray::<_, u64>::try_from(map).ok());
@@ -149,22 +188,18 @@ impl Probes {
 }
 
 /// Values of the probes' `const volatile` variables.
-fn constants(process: &GoProcess, wanted: &Wanted, has_prev_state: bool) -> Result<Vec<(&'static str, u32)>> {
+fn constants(process: &GoProcess, place: &Place, wanted: &Wanted, has_prev_state: bool) -> Result<Vec<(&'static str, u32)>> {
     let offset = |field| process.offset(field).map(|offset| offset as u32);
-    let tls = tls::g_offset(process).ok_or_else(|| {
-        Error::target("cannot tell where this program's threads keep their goroutine: runtime.stackcheck reads it in an unknown way")
-            .hint("--tier 0 works without")
-    })?;
     // `runtime.pollDesc` (runtime/netpoll.go): link, fd, since 1.21 fdseq, atomicInfo, rg, wg.
     let poll_rg = if process.version < GoVersion::new(21, 0) { 24 } else { 32 };
-    let (tgid, pid_ns, ns_pid) = numbers(process.pid)?;
+    let (tgid, pid_ns, ns_pid) = numbers(place.pid)?;
     Ok(vec![
         ("target_tgid", tgid),
         ("pid_ns", pid_ns),
         ("target_ns_pid", ns_pid),
         ("with_switch_stacks", u32::from(wanted.switches == Some(Switches::Told))),
         ("has_prev_state", u32::from(has_prev_state)),
-        ("tls_g", tls as u32),
+        ("tls_g", place.tls_g as u32),
         ("g_m", offset(Field::GM)?),
         ("g_goid", offset(Field::GGoid)?),
         ("g_status", offset(Field::GAtomicStatus)?),

@@ -3,6 +3,7 @@
 //! Nothing here writes to the target. Everything attached hangs on descriptors of this process and ends with it.
 
 mod load;
+pub mod price;
 pub mod queue;
 pub mod sites;
 mod stacks;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::load::Probes;
 use super::queue::QueueHistogram;
+use super::sites::Site;
 use super::wire::{self, Event};
 use crate::sys::memory::monotonic_ns;
 use crate::sys::perf::{self, Record};
@@ -15,7 +16,7 @@ use crate::sys::perf::{self, Record};
 const SETTLING_NS: u64 = 2_000_000;
 
 /// The counters of `probes/sched.bpf.c`.
-mod counter {
+pub(super) mod counter {
     pub const SENT: u32 = 0;
     pub const FAILED: u32 = 1;
     pub const SWITCHES_G: u32 = 2;
@@ -25,6 +26,7 @@ mod counter {
     pub const WAKEUPS: u32 = 6;
     pub const NO_ROOM: u32 = 7;
     pub const CPU_QUEUE: u32 = 16;
+    pub const SITE_HITS: u32 = CPU_QUEUE + crate::probes::queue::BUCKETS;
 }
 
 /// What one CPU's probes sent and what became of it: sent = received + lost + in flight.
@@ -128,6 +130,22 @@ impl Stream {
             self.released_ns = self.released_ns.max(next.key.0);
             each(next.event);
         }
+    }
+
+    /// Events that were sent so far, and of them those that did not fit.
+    pub fn sent_and_lost(&self) -> (u64, u64) {
+        let sum = |index| self.probes.counter(index).iter().sum();
+        (sum(counter::SENT), sum(counter::FAILED))
+    }
+
+    /// How often a site was met, whether told or not.
+    pub fn hits(&self, site: Site) -> u64 {
+        self.probes.counter(counter::SITE_HITS + site as u32).iter().sum()
+    }
+
+    /// What the probes of switches and samples took while the kernel timed them, in nanoseconds.
+    pub fn probes_ns(&self) -> u64 {
+        ["on_switch", "on_wakeup", "on_sample"].iter().map(|program| self.probes.run_stats(program).0).sum()
     }
 
     pub fn late(&self) -> u64 {

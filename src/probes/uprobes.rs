@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::Path;
 
 use aya::maps::Map;
 use aya::{Btf, Ebpf};
@@ -23,7 +23,7 @@ pub struct Uprobes {
 /// Catches each of `sites` in process `pid`. `ebpf` is what `object` was loaded into: its maps are shared.
 ///
 /// Errors, Permission: the kernel has no uprobe_multi (before 6.6), or refuses.
-pub fn attach(object: &[u8], ebpf: &Ebpf, btf: &Btf, pid: u32, sites: &[Found]) -> Result<Uprobes> {
+pub fn attach(object: &[u8], ebpf: &Ebpf, btf: &Btf, pid: u32, executable: &Path, sites: &[Found]) -> Result<Uprobes> {
     let instructions = relocated(object, ebpf, btf, "on_site")?;
     let mut log = String::new();
     let program = bpf::load_uprobe_multi(&instructions, &mut log).map_err(|e| {
@@ -32,9 +32,8 @@ pub fn attach(object: &[u8], ebpf: &Ebpf, btf: &Btf, pid: u32, sites: &[Found]) 
     })?;
     let offsets: Vec<u64> = sites.iter().map(|found| found.file_offset).collect();
     let cookies: Vec<u64> = sites.iter().map(|found| found.site as u64).collect();
-    let path = PathBuf::from(format!("/proc/{pid}/exe"));
     let link =
-        bpf::link_uprobes(program.as_fd(), &path, &offsets, &cookies, pid).map_err(|e| cannot("set the probes of transitions", &e))?;
+        bpf::link_uprobes(program.as_fd(), executable, &offsets, &cookies, pid).map_err(|e| cannot("set the probes of transitions", &e))?;
     Ok(Uprobes { _link: link, _program: program })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::model::{Class, Row, Window};
+use super::model::{Class, Label, Row, Window};
 use crate::target::frames;
 
 /// Goroutine-nanoseconds by what was done in them; the parts sum to `total_ns`.
@@ -66,6 +66,33 @@ pub fn by_reason(window: &Window, class: Class) -> Vec<(String, u64)> {
     let mut sums: Vec<(String, u64)> = sums.into_iter().map(|(reason, ns)| (reason.to_owned(), ns)).collect();
     sums.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
     sums
+}
+
+/// Rows of one class that read the same: the same functions, whatever the lines, for the same reason and with the same labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group<'a> {
+    /// The one with most time.
+    pub row: &'a Row,
+    pub ns: u64,
+    pub count: u64,
+}
+
+/// Most time first.
+pub fn grouped(window: &Window, class: Class) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut known: FxHashMap<(Vec<&str>, Option<&str>, &[Label]), usize> = FxHashMap::default();
+    // Rows are sorted by time, so the first one of a group has most.
+    for row in window.rows.iter().filter(|row| row.class == class && row.ns() > 0) {
+        let stack = window.stacks.get(row.stack as usize);
+        let functions = stack.map(|stack| frames::shown(stack, false).map(|frame| &*frame.function).collect()).unwrap_or_default();
+        let index = *known.entry((functions, row.reason.as_deref(), &row.labels)).or_insert(groups.len());
+        match groups.get_mut(index) {
+            Some(group) => (group.ns, group.count) = (group.ns + row.ns(), group.count + row.count),
+            None => groups.push(Group { row, ns: row.ns(), count: row.count }),
+        }
+    }
+    groups.sort_by_key(|group| std::cmp::Reverse(group.ns));
+    groups
 }
 
 /// One function's part of a profile.

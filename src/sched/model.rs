@@ -108,6 +108,9 @@ impl Source {
     }
 }
 
+/// A pprof label: key and value.
+pub type Label = (Arc<str>, Arc<str>);
+
 /// Time of goroutines that were doing the same in the same place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -122,7 +125,7 @@ pub struct Row {
     /// The function with the `go` statement.
     pub creator: Option<Arc<str>>,
     /// pprof labels.
-    pub labels: Arc<[(Arc<str>, Arc<str>)]>,
+    pub labels: Arc<[Label]>,
     /// Observations.
     pub count: u64,
     pub on_cpu_ns: u64,
@@ -211,9 +214,8 @@ pub struct Throttled {
 /// What looking cost.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Cost {
-    /// In percent of one CPU: what was expected of the target and of all other processes.
-    pub expected_target: Option<f64>,
-    pub expected_host: Option<f64>,
+    /// What was expected.
+    pub plan: Option<Plan>,
     /// What the probes took, as the kernel counted.
     pub probes_ns: Option<u64>,
     pub target_cpu_ns: u64,
@@ -306,4 +308,42 @@ pub enum Waker {
     Timer,
     /// The runtime by itself.
     Scheduler,
+}
+
+/// What a way of looking is expected to cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub tier: Tier,
+    pub hz: u32,
+    pub switch_stacks: bool,
+    pub items: Vec<Item>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Item {
+    pub what: &'static str,
+    pub payer: Payer,
+    pub per_second: f64,
+    pub ns_each: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payer {
+    Target,
+    /// Whoever else runs on this machine.
+    Host,
+}
+
+impl Item {
+    /// Of one CPU.
+    pub fn percent(&self) -> f64 {
+        self.per_second * self.ns_each / 1e7
+    }
+}
+
+impl Plan {
+    /// Of one CPU.
+    pub fn percent(&self, payer: Payer) -> f64 {
+        self.items.iter().filter(|item| item.payer == payer).map(Item::percent).sum()
+    }
 }

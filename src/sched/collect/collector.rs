@@ -30,6 +30,10 @@ pub struct Collector<'a> {
     /// Ms that samples and switches have told of.
     ms: FxHashSet<u64>,
     samples: u64,
+    /// Events lost so far; whether some were lost in this round, and in the one before.
+    lost: u64,
+    broken: bool,
+    gap_before: bool,
 }
 
 /// With names; nothing of it needs the process any more.
@@ -57,6 +61,9 @@ impl<'a> Collector<'a> {
             follower: (tier >= Tier::Transitions).then(|| Follower::new(process)).transpose()?,
             ms: FxHashSet::default(),
             samples: 0,
+            lost: 0,
+            broken: false,
+            gap_before: false,
         })
     }
 
@@ -68,7 +75,20 @@ impl<'a> Collector<'a> {
     pub fn round(&mut self, stream: Option<&mut Stream>, last: bool) {
         self.tally.forget_labels();
         if let Some(stream) = stream {
+            let (_, lost) = stream.sent_and_lost();
+            let gap = lost > self.lost;
+            self.lost = lost;
+            // What was lost may lie at either side of what is drained now.
+            self.broken = gap || std::mem::take(&mut self.gap_before);
+            self.gap_before = gap;
+            if self.broken {
+                self.off.forget();
+                self.follower.iter_mut().for_each(Follower::forget);
+            }
             stream.drain(last, |event| self.event(event));
+            if self.broken {
+                self.off.forget();
+            }
         }
         if self.walks.is_due() || last {
             let told = Told { running: self.tier > Tier::Counters, ms: &self.ms };
@@ -103,6 +123,8 @@ impl<'a> Collector<'a> {
                     self.tally.interval(key, interval);
                 }
             }
+            // Between two events something may be missing that changes what they mean.
+            Event::Transition(_) if self.broken => {}
             Event::Transition(transition) => {
                 if let Some(follower) = &mut self.follower {
                     follower.on(self.process, &mut self.tally, &transition);
@@ -125,7 +147,7 @@ impl<'a> Collector<'a> {
         quality.warnings.extend(unknown);
         let native = self.walker.native().map(NativeSymbols::new);
         let mut names = StackNames::new(self.process, native);
-        let mut creator = |go_pc: u64| (go_pc != 0).then(|| names.creation(go_pc).function).filter(|name| !name.is_empty());
+        let mut creator = |go_pc: u64| (go_pc != 0).then(|| names.creation(go_pc).function).filter(|name| names_creator(name));
         let transitions = self.follower.map(|follower| follower.finish(self.process, &mut creator));
         let (transitions, exact) = transitions.map_or((None, None), |(transitions, waits)| (Some(transitions), waits));
         let (mut rows, stacks) = self.tally.finish(&mut names, target_cpu_ns);
@@ -134,6 +156,11 @@ impl<'a> Collector<'a> {
         }
         Named { rows, stacks, transitions, run_queue: exact.or(time_to_run), counters, alive_ns, samples: self.samples }
     }
+}
+
+/// The main goroutine has no `go` statement: the runtime starts it by hand.
+pub fn names_creator(function: &str) -> bool {
+    !function.is_empty() && function != "runtime.newproc"
 }
 
 /// Walks alone see that a goroutine runs, not whether its thread has a CPU: the kernel's account of all threads says how much of it can

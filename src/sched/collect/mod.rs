@@ -1,6 +1,7 @@
 //! One window of looking: probes attached, events and walks tallied, counters read in between.
 
 mod collector;
+pub mod plan;
 mod readings;
 mod switches;
 mod tally;
@@ -10,8 +11,9 @@ mod walks;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::model::{Bound, Cost, FrameKind, Quality, Stack, TargetFacts, Tier, Waits, Window};
+use super::model::{Bound, Cost, FrameKind, Plan, Quality, Stack, TargetFacts, Tier, Waits, Window};
 use crate::error::Result;
+use crate::probes::price::time_programs;
 use crate::probes::queue::QueueHistogram;
 use crate::probes::sites::{self, Found, Site};
 use crate::probes::{Probes, Stream, Switches, Wanted};
@@ -39,7 +41,7 @@ const ROUND: Duration = Duration::from_millis(50);
 /// Looks until the window's end, until `stop` says so (asked between rounds), or until the target is gone.
 ///
 /// Errors: Permission when probes cannot be attached, Target when the process is gone before anything was seen.
-pub fn window(process: &GoProcess, options: &Options, stop: &mut dyn FnMut() -> bool) -> Result<Window> {
+pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: &mut dyn FnMut() -> bool) -> Result<Window> {
     let captured_at = SystemTime::now();
     let target = TargetFacts::of(process);
     let mut quality =
@@ -51,13 +53,15 @@ pub fn window(process: &GoProcess, options: &Options, stop: &mut dyn FnMut() -> 
         Tier::Counters => None,
         _ => Some(Stream::new(Probes::attach(process, &wanted(options, sites))?)),
     };
-    let mut cost = Cost { attach_ns: nanos(attaching.elapsed()), ..Cost::default() };
+    let mut cost = Cost { attach_ns: nanos(attaching.elapsed()), plan, ..Cost::default() };
+    let timing = stream.as_ref().and_then(|_| time_programs().ok());
     let (cpu_before, threads_before) = (own_cpu_ns(), ThreadTimes::read(process));
     let begin = Instant::now();
     let mut over = false;
     while !over {
         let left = options.length.map_or(ROUND, |length| length.saturating_sub(begin.elapsed()));
         over = left.is_zero() || stop() || process.check().is_err();
+        over = over || too_much_lost(stream.as_ref(), options, begin.elapsed(), &mut quality);
         collector.round(stream.as_mut(), over);
         let pause = ROUND.min(left).min(collector.until_next_walk());
         match &stream {
@@ -73,6 +77,7 @@ pub fn window(process: &GoProcess, options: &Options, stop: &mut dyn FnMut() -> 
     if let Some(stream) = stream {
         quality.losses = stream.losses();
         quality.late = stream.late();
+        cost.probes_ns = timing.is_some().then(|| stream.probes_ns());
         let counted = stream.counted();
         quality.not_followed = counted.not_followed;
         cpu_queue = waits(&counted.cpu_queue);
@@ -100,6 +105,25 @@ pub fn window(process: &GoProcess, options: &Options, stop: &mut dyn FnMut() -> 
         cost,
         quality,
     })
+}
+
+/// Transitions can come faster than anybody can read them: then the window ends, rather than load the target for nothing.
+fn too_much_lost(stream: Option<&Stream>, options: &Options, after: Duration, quality: &mut Quality) -> bool {
+    const SETTLED: Duration = Duration::from_millis(200);
+    const MOST: f64 = 0.05;
+    if options.tier < Tier::Transitions || after < SETTLED {
+        return false;
+    }
+    let (sent, lost) = stream.map_or((0, 0), Stream::sent_and_lost);
+    let too_much = lost as f64 > MOST * sent as f64;
+    if too_much {
+        quality.warnings.push(format!(
+            "the window was ended after {} ms: {lost} of {sent} events were lost, for transitions come faster than they can be read; \
+             --tier 1 or a quieter moment sees more",
+            after.as_millis()
+        ));
+    }
+    too_much
 }
 
 /// What a tier watches of the runtime; a site that this binary does not have is named.

@@ -48,6 +48,11 @@ impl OffCpu {
         }
     }
 
+    /// Events were lost: who came back meanwhile is not known.
+    pub fn forget(&mut self) {
+        self.open.clear();
+    }
+
     /// Those that have not come back by the window's end.
     pub fn close(&mut self, now_ns: u64) -> Vec<(Key, Interval)> {
         self.open.drain().flat_map(|(_, open)| open.intervals(0, now_ns)).collect()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::collector::names_creator;
 use super::switches::Interval;
 use crate::probes::wire::Stacked;
 use crate::sched::model::{Class, FrameKind, Row, Source, Stack};
@@ -168,7 +169,7 @@ impl Tally {
                 reason: (key.reason != NONE).then(|| self.reasons[key.reason as usize].clone()),
                 stack: key.stack,
                 start: start_of(stack),
-                creator: creator.clone().filter(|name| !name.is_empty()),
+                creator: creator.clone().filter(|name| names_creator(name)),
                 labels: self.labels[key.labels as usize].clone(),
                 count: sum.count,
                 on_cpu_ns: sum.on_cpu_ns + sampled,

@@ -118,6 +118,13 @@ impl Follower {
         }
     }
 
+    /// Events were lost: nothing that is under way is known any more.
+    pub fn forget(&mut self) {
+        self.runnable.clear();
+        self.parked.clear();
+        self.woken.clear();
+    }
+
     fn execute(&mut self, event: &Transition) {
         // Parked and put back at once: the condition was met meanwhile (runtime/proc.go: park_m), or woken in a way without a site.
         self.parked.remove(&event.goid);

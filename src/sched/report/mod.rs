@@ -1,9 +1,11 @@
 //! How a window is printed.
 
 mod graph;
+mod plan;
 mod schema;
 mod table;
 
 pub use graph::{Weight, write_folded, write_pprof, write_svg};
+pub use plan::{line as plan_line, write as write_plan};
 pub use schema::{document, write_jsonl};
 pub use table::{write_profile_table, write_table};

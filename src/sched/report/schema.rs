@@ -326,8 +326,8 @@ struct Cost {
 impl Cost {
     fn of(cost: &model::Cost) -> Cost {
         Cost {
-            expected_target_percent: cost.expected_target,
-            expected_host_percent: cost.expected_host,
+            expected_target_percent: cost.plan.as_ref().map(|plan| plan.percent(model::Payer::Target)),
+            expected_host_percent: cost.plan.as_ref().map(|plan| plan.percent(model::Payer::Host)),
             probes_ns: cost.probes_ns,
             target_cpu_ns: cost.target_cpu_ns,
             own_cpu_ns: cost.own_cpu_ns,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::output::{Align, Paint, Style, Table, count, duration, escape};
-use crate::sched::analyze::{Account, Share, by_function, by_reason};
+use crate::sched::analyze::{Account, Group, Share, by_function, by_reason, grouped};
 use crate::sched::model::{Bound, Class, Row, Tier, Transitions, Waits, Waker, Window};
 use crate::target::frames;
 
@@ -243,24 +243,24 @@ impl<W: Write> Page<'_, W> {
     }
 
     fn stacks(&mut self, window: &Window, class: Class, limit: usize) -> io::Result<()> {
-        let rows: Vec<&Row> = window.rows.iter().filter(|row| row.class == class && row.ns() > 0).collect();
-        if rows.is_empty() || limit == 0 {
+        let groups = grouped(window, class);
+        if groups.is_empty() || limit == 0 {
             return Ok(());
         }
-        let total: u64 = rows.iter().map(|row| row.ns()).sum();
+        let total: u64 = groups.iter().map(|group| group.ns).sum();
         self.blank()?;
         self.heading(&format!("TOP STACKS: {}", label(class).to_uppercase()))?;
-        for row in rows.iter().take(limit) {
-            let mut about = vec![percent(row.ns(), total)];
+        for Group { row, ns, .. } in groups.iter().take(limit) {
+            let mut about = vec![percent(*ns, total)];
             about.extend(row.reason.as_deref().filter(|reason| !reason.is_empty()).map(|reason| escape(reason).into_owned()));
             about.extend(row.creator.as_deref().map(|creator| format!("created by {}", escape(creator))));
             about.extend(row.labels.iter().map(|(key, value)| format!("{}={}", escape(key), escape(value))));
-            writeln!(self.out, "{:>9}  {}", time(row.ns()), about.join(", "))?;
+            self.line(&format!("{:>9}  {}", time(*ns), about.join(", ")))?;
             self.frames(window, row.stack)?;
         }
-        if rows.len() > limit {
-            let rest: u64 = rows.iter().skip(limit).map(|row| row.ns()).sum();
-            self.dim(&format!("{:>9}  in {}", time(rest), count((rows.len() - limit) as u64, "more stack")))?;
+        if groups.len() > limit {
+            let rest: u64 = groups.iter().skip(limit).map(|group| group.ns).sum();
+            self.dim(&format!("{:>9}  in {}", time(rest), count((groups.len() - limit) as u64, "more stack")))?;
         }
         Ok(())
     }

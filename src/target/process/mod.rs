@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use access::{Access, Obstacle, ways_to_be_privileged};
 pub use cgroup::{CpuQuota, Throttling, container_hint};
-pub use maps::Mapping;
+pub use maps::{Mapping, parse as parse_maps};
 pub use status::{Stat, Status};
 
 use super::elf::Elf;
@@ -264,6 +264,11 @@ pub fn all_pids() -> Result<Vec<u32>> {
 /// A namespace of goscope itself.
 pub fn own_namespace(kind: &str) -> Option<Namespace> {
     namespace_at(&PathBuf::from("/proc/self/ns").join(kind))
+}
+
+/// A file of /proc that is not a process's.
+pub fn read_of_host(name: &str) -> io::Result<String> {
+    fs::read_to_string(format!("/proc/{name}"))
 }
 
 /// A file below /proc/PID of a process that is not held, with few system calls: its size cannot be asked for.

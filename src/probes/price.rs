@@ -1,0 +1,149 @@
+//! What the probes cost on this host, measured on goscope itself before anything is attached to a target.
+//!
+//! A virtual machine may pay ten times what metal pays for a trap, so no figure from elsewhere will do.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use aya::sys::{Stats, enable_stats};
+
+use super::load::{Place, Probes, Switches, Wanted};
+use super::sites::{Found, Site};
+use crate::error::{Error, Result};
+use crate::sys::calibrate;
+use crate::target::layout::Field;
+use crate::target::process::{Mapping, parse_maps};
+use crate::target::runtime::GoProcess;
+
+/// Nanoseconds that the target, or whoever runs, pays for one event.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Prices {
+    /// A thread of the target leaves a CPU with a goroutine and gets one again: with its stack, and only counted.
+    pub switch_told: f64,
+    pub switch_counted: f64,
+    /// A context switch of any other process.
+    pub switch_other: f64,
+    /// A hit of a site, with a stack and without.
+    pub site_stack: f64,
+    pub site_plain: f64,
+}
+
+/// The clock's interrupt and the walk it causes, beside what a switch with its stack costs.
+const SAMPLE_INTERRUPT_NS: f64 = 2_000.0;
+/// Calls of the calibration site.
+const HITS: u32 = 2_000;
+/// Switches of two threads that take turns.
+const TURNS: usize = 400;
+
+impl Prices {
+    /// One sample of a CPU that runs the target.
+    pub fn sample(&self) -> f64 {
+        self.switch_told + SAMPLE_INTERRUPT_NS
+    }
+}
+
+/// A goroutine, its M and its P as the probes of this target would read them, in goscope's own memory.
+struct Stage {
+    /// Held for its address.
+    _memory: Vec<u64>,
+    g: u64,
+}
+
+impl Stage {
+    fn new(process: &GoProcess) -> Result<Stage> {
+        const SIZE: usize = 2048;
+        let mut memory = vec![0u64; 3 * SIZE / 8];
+        let base = memory.as_ptr() as u64;
+        let (g, m, p) = (base, base + SIZE as u64, base + 2 * SIZE as u64);
+        let mut set = |field: Field, of: u64, value: u64| -> Result<()> {
+            let at = (of - base) as usize / 8 + process.offset(field)? / 8;
+            if let Some(word) = memory.get_mut(at) {
+                *word = value;
+            }
+            Ok(())
+        };
+        set(Field::GM, g, m)?;
+        set(Field::GGoid, g, 1)?;
+        set(Field::MCurg, m, g)?;
+        set(Field::MP, m, p)?;
+        Ok(Stage { _memory: memory, g })
+    }
+}
+
+/// Prices of context switches. Errors: as [`Probes::attach`].
+pub fn switches(process: &GoProcess) -> Result<Prices> {
+    let stage = Stage::new(process)?;
+    let mut prices = Prices::default();
+    for switches in [Switches::Counted, Switches::Told] {
+        let (own, other) = measure_switches(process, &stage, switches)?;
+        match switches {
+            Switches::Counted => prices.switch_counted = own,
+            Switches::Told => prices.switch_told = own,
+        }
+        prices.switch_other = other;
+    }
+    Ok(prices)
+}
+
+/// Of one's own switch, and of another process's.
+fn measure_switches(process: &GoProcess, stage: &Stage, switches: Switches) -> Result<(f64, f64)> {
+    let place = Place::own(calibrate::set_g(stage.g))?;
+    let wanted = Wanted { sample_hz: None, switches: Some(switches), sites: Vec::new() };
+    let probes = Probes::attach_at(process, &place, &wanted)?;
+    let _timing = time_programs()?;
+    let (time_before, runs_before) = probes.run_stats("on_switch");
+    take_turns(stage.g).map_err(|e| Error::io("cannot make two threads take turns").because(e))?;
+    let (time, runs) = probes.run_stats("on_switch");
+    let (time, runs) = (time - time_before, runs - runs_before);
+    let own = (probes.switches_with_goroutine() as f64).max(1.0);
+    // What only compares two numbers takes as long as the clock that times it can tell.
+    let other = 60.0;
+    let rest = (runs as f64 - 2.0 * own).max(0.0) * other;
+    Ok((((time as f64 - rest) / own).max(other), other))
+}
+
+/// While the result is held the kernel times every run of a BPF program, at some 30 ns each.
+pub fn time_programs() -> Result<OwnedFd> {
+    enable_stats(Stats::RunTime).map_err(|e| Error::permission("cannot have the kernel time BPF programs").because(e))
+}
+
+/// Two threads with a goroutine each wake each other.
+fn take_turns(g: u64) -> std::io::Result<()> {
+    let (mut here, mut there) = UnixStream::pair()?;
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            calibrate::set_g(g);
+            let mut byte = [0];
+            while there.read_exact(&mut byte).is_ok() && there.write_all(&byte).is_ok() {}
+        });
+        let taken = scope.spawn(move || {
+            calibrate::set_g(g);
+            let mut byte = [0];
+            (0..TURNS).try_for_each(|_| here.write_all(&byte).and_then(|()| here.read_exact(&mut byte)))
+        });
+        taken.join().unwrap_or_else(|_| Err(std::io::Error::other("a thread ended early")))
+    })
+}
+
+/// Prices of hits, added to `prices`. Errors: as [`Probes::attach`].
+pub fn sites(process: &GoProcess, prices: &mut Prices) -> Result<()> {
+    let stage = Stage::new(process)?;
+    let own = std::fs::read("/proc/self/maps").map_err(|e| Error::io("cannot read /proc/self/maps").because(e))?;
+    let address = calibrate::site();
+    let holds = |map: &Mapping| (map.start..map.end).contains(&address);
+    let map = parse_maps(&own).into_iter().find(holds).ok_or_else(|| Error::io("goscope's own code is not mapped"))?;
+    let free = calibrate::hit(stage.g, HITS);
+    for (site, with_stack) in [(Site::Gopark, true), (Site::Execute, false)] {
+        let found = Found { site, function: "goscope", address, file_offset: address - map.start + map.offset, emulated: true };
+        let place = Place::own(calibrate::set_g(stage.g))?;
+        let wanted = Wanted { sample_hz: None, switches: None, sites: vec![found] };
+        let attached = Probes::attach_at(process, &place, &wanted)?;
+        // The first hits fill caches.
+        calibrate::hit(stage.g, HITS / 10);
+        let price = calibrate::hit(stage.g, HITS) - free;
+        drop(attached);
+        if with_stack { prices.site_stack = price } else { prices.site_plain = price }
+    }
+    Ok(())
+}
