@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(chosen(1_000.0, 1.0), (Tier::Switches, true, 97));
         assert_eq!(chosen(2_400.0, 1.0), (Tier::Switches, true, 19));
         assert_eq!(chosen(10_000.0, 1.0), (Tier::Switches, false, 97));
-        assert_eq!(chosen(33_000.0, 1.0), (Tier::Switches, false, 19));
+        assert_eq!(chosen(32_500.0, 1.0), (Tier::Switches, false, 19));
         assert_eq!(chosen(100_000.0, 1.0).0, Tier::Counters);
         assert_eq!(chosen(0.0, 0.0).0, Tier::Counters);
     }
