@@ -2,107 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use goscope::info::runtime::{GcPhase, RuntimeFacts, collect};
-use goscope::target::process::Process;
-use goscope::target::runtime::GoProcess;
-use serde_json::Value;
 
-/// The last patch of every minor release, and the two that differ inside theirs.
-const RELEASES: [&str; 12] =
-    ["1.18.10", "1.19.13", "1.20.14", "1.21.13", "1.22.12", "1.23.0", "1.23.12", "1.24.0", "1.24.13", "1.25.14", "1.26.11", "1.27.4"];
+#[path = "support/runtimefacts.rs"]
+mod runtimefacts;
+use runtimefacts::{Fixture, RELEASES, Told, build};
 
-/// The program runtimefacts, stripped, in one link mode.
-fn build(release: &str, mode: &str) -> PathBuf {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/go");
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("runtimefacts-{release}-{mode}"));
-    let newest = ["hook/hook.go", "cmd/runtimefacts/main.go"].map(|f| fs::metadata(source.join(f)).unwrap().modified().unwrap());
-    if fs::metadata(&out).is_ok_and(|m| newest.iter().all(|n| m.modified().unwrap() > *n)) {
-        return out;
-    }
-    let result = Command::new("go")
-        .args(["build", "-buildvcs=false", "-ldflags=-s -w", &format!("-buildmode={mode}"), "-o"])
-        .arg(&out)
-        .arg("./cmd/runtimefacts")
-        .current_dir(&source)
-        .env("GOTOOLCHAIN", format!("go{release}"))
-        .env("CGO_ENABLED", "0")
-        .output()
-        .expect("the go command is needed to build the fixtures");
-    assert!(result.status.success(), "go {release} {mode}: {}", String::from_utf8_lossy(&result.stderr));
-    out
-}
-
-struct Fixture {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Fixture {
-    fn start(exe: &Path, env: &[(&str, &str)]) -> Fixture {
-        let mut command = Command::new(exe);
-        command.arg("work").stdin(Stdio::piped()).stdout(Stdio::piped());
-        for unset in ["GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG"] {
-            command.env_remove(unset);
-        }
-        let mut child = command.envs(env.iter().copied()).spawn().unwrap();
-        let mut fixture = Fixture { input: child.stdin.take().unwrap(), output: BufReader::new(child.stdout.take().unwrap()), child };
-        assert_eq!(fixture.line(), format!("ready {}", fixture.child.id()));
-        fixture
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    fn ask(&mut self, command: &str) -> String {
-        writeln!(self.input, "{command}").unwrap();
-        self.line()
-    }
-
-    /// What the runtime says of itself.
-    fn told(&mut self) -> Told {
-        Told(serde_json::from_str(&self.ask("facts")).unwrap())
-    }
-
-    fn read(&self) -> RuntimeFacts {
-        let process = Process::open(self.child.id()).unwrap();
-        collect(&GoProcess::attach(process, false).unwrap())
-    }
-
-    fn threads(&self) -> u64 {
-        fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count() as u64
-    }
-}
-
-impl Drop for Fixture {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-struct Told(Value);
-
-impl Told {
-    fn u64(&self, key: &str) -> u64 {
-        self.0[key].as_u64().unwrap_or_else(|| panic!("no {key} in {}", self.0))
-    }
-
-    /// A value of runtime/metrics, where that release has it.
-    fn metric(&self, name: &str) -> Option<u64> {
-        self.0["metrics"][name].as_f64().map(|v| v as u64)
-    }
+fn read(fixture: &Fixture) -> RuntimeFacts {
+    collect(&fixture.attach())
 }
 
 fn within(value: u64, expected: u64, share: f64) -> bool {
@@ -113,7 +22,7 @@ fn within(value: u64, expected: u64, share: f64) -> bool {
 fn compare(fixture: &mut Fixture, about: &str) -> RuntimeFacts {
     for _ in 0..20 {
         let before = fixture.told();
-        let facts = fixture.read();
+        let facts = read(fixture);
         let after = fixture.told();
         let threads = |told: &Told| told.metric("/sched/threads/total:threads");
         if before.u64("num_gc") == after.u64("num_gc") && threads(&before) == threads(&after) {
@@ -180,7 +89,7 @@ fn check_other_stops(facts: &RuntimeFacts, told: &Told, about: &str) {
 fn wait_for_idle_ps(fixture: &Fixture, about: &str) {
     let start = Instant::now();
     loop {
-        let facts = fixture.read();
+        let facts = read(fixture);
         if facts.idle_ps == facts.gomaxprocs {
             assert_eq!(facts.threads, Ok(fixture.threads()), "{about}: threads");
             assert!(facts.idle_threads.clone().unwrap() < facts.threads.unwrap() as u32, "{about}: idle threads");
@@ -200,7 +109,7 @@ fn unharmed(fixture: &mut Fixture, about: &str) {
 fn scenario(mode: &str, env: &[(&str, &str)], expect: &dyn Fn(&str, &RuntimeFacts)) {
     for release in RELEASES {
         let about = format!("go {release} {mode}");
-        let mut fixture = Fixture::start(&build(release, mode), env);
+        let mut fixture = Fixture::start(&build(release, mode, true), env);
         let first = compare(&mut fixture, &about);
         expect(release, &first);
         assert_eq!(fixture.ask("gc"), "done");

@@ -53,7 +53,7 @@ fn read(process: &GoProcess, options: Options) -> Result<Snapshot> {
         Stopping::Never => read_freely(process, layout, false)?,
         Stopping::Running => read_freely(process, layout, true)?,
     };
-    let now = monotonic_ns() + time_namespace_offset(process.pid);
+    let now = monotonic_ns() + process.process.clock_offset_ns();
     let capture_ns = started.elapsed().as_nanos() as u64;
     let Reading { raw, cost, native } = reading;
     let mut snapshot = Naming::new(process, native.as_ref().map(NativeSymbols::new), now)?.snapshot(raw, target, captured_at);
@@ -191,15 +191,4 @@ fn read_parked(process: &GoProcess, layout: RecordLayout, addresses: &[u64]) -> 
         on_threads.in_c.extend(found.in_c);
     }
     Ok((raw, on_threads))
-}
-
-/// CLOCK_MONOTONIC of the target minus ours: differs only in another time namespace.
-fn time_namespace_offset(pid: u32) -> i64 {
-    let of = |pid: &str| -> Option<i64> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/timens_offsets")).ok()?;
-        let line = text.lines().find(|l| l.starts_with("monotonic"))?;
-        let mut words = line.split_whitespace().skip(1).map(|w| w.parse::<i64>());
-        Some(words.next()?.ok()? * 1_000_000_000 + words.next()?.ok()?)
-    };
-    of(&pid.to_string()).unwrap_or(0) - of("self").unwrap_or(0)
 }

@@ -2,17 +2,17 @@
 
 mod stops;
 
-use std::collections::HashMap;
-
 pub use stops::Stops;
 
-use crate::target::globals::{self, Code, Global};
+use crate::target::elf::u64_at;
+use crate::target::globals::Global;
 use crate::target::layout::{Field, GoVersion, Layout};
-use crate::target::memory::Unread;
 use crate::target::runtime::GoProcess;
-
-/// A figure, or why it is not known (the end of a sentence, without a capital or a full stop).
-pub type Figure<T> = Result<T, String>;
+pub use crate::target::scheduler::GcPhase;
+use crate::target::scheduler::gomaxprocs;
+use crate::target::time_histogram::TimeHistogram;
+pub use crate::target::variables::Figure;
+use crate::target::variables::{Addresses, Block, Span, at_most, missing, unread_reason};
 
 /// Every figure is as the runtime holds it at the moment of reading; nothing is stopped, so figures of different lines may be some
 /// microseconds apart.
@@ -53,24 +53,6 @@ pub struct RuntimeFacts {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GcPhase {
-    /// Not running, or sweeping.
-    Off,
-    Mark,
-    MarkTermination,
-}
-
-impl GcPhase {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            GcPhase::Off => "off",
-            GcPhase::Mark => "mark",
-            GcPhase::MarkTermination => "mark termination",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastGc {
     /// When it ended, by the wall clock: nanoseconds since 1970.
     pub ended_unix_ns: u64,
@@ -80,43 +62,17 @@ pub struct LastGc {
 
 /// Finds the runtime's variables in a live process and reads them.
 pub fn collect(process: &GoProcess) -> RuntimeFacts {
-    let names = globals::functions();
-    let functions = process.module.pclntab.find_names(&names);
-    let code: HashMap<&str, Code> = std::iter::zip(&names, functions)
-        .filter_map(|(name, func)| {
-            let func = func?;
-            let address = process.module.text + u64::from(func.start);
-            let len = u64::from(func.end.checked_sub(func.start)?).min(MAX_FUNCTION);
-            Some((*name, Code { address, bytes: process.elf.read_address_vec(address, len).ok()? }))
-        })
-        .collect();
-    let code_of = |name: &str| code.get(name).cloned();
-    let address_of = |global: Global| {
-        let address = globals::locate(global, process.elf.machine, &process.layout, &code_of);
-        address.map(|a| a.wrapping_add(process.bias)).map_err(|reason| format!("{} not found: {reason}", global.name()))
-    };
     let memory = process.memory();
     let read = |address: u64, bytes: &mut [u8]| memory.read(address, bytes).map_err(|unread| unread_reason(unread).to_owned());
-    read_facts(&process.layout, process.version, &address_of, &read)
-}
-
-/// The operands that matter are near the beginning of a function.
-const MAX_FUNCTION: u64 = 4 << 10;
-
-fn unread_reason(unread: Unread) -> &'static str {
-    match unread {
-        Unread::NotResident => "its memory is not resident: swapped out, or never written",
-        Unread::Fault => "its memory is not mapped",
-        Unread::Gone => "the process is gone, or its memory may not be read",
-    }
+    read_facts(&process.layout, process.version, &Addresses::locate(process), &read)
 }
 
 /// Reads process memory at a live address; the error is the reason that a figure will show.
 pub type Read<'a> = &'a dyn Fn(u64, &mut [u8]) -> Result<(), String>;
 
-/// `address_of` gives live addresses. Never fails: what can't be had says so in its place.
-pub fn read_facts(layout: &Layout, version: GoVersion, address_of: &dyn Fn(Global) -> Figure<u64>, read: Read) -> RuntimeFacts {
-    let variables = Variables { layout, address_of, read };
+/// Never fails: what can't be had says so in its place.
+pub fn read_facts(layout: &Layout, version: GoVersion, addresses: &Addresses, read: Read) -> RuntimeFacts {
+    let variables = Variables { layout, addresses, read };
     let gomaxprocs = variables.gomaxprocs();
     let sched = variables.block(Global::Sched, SCHED);
     let memstats = variables.settled_block(Global::Memstats, MEMSTATS);
@@ -128,7 +84,7 @@ pub fn read_facts(layout: &Layout, version: GoVersion, address_of: &dyn Fn(Globa
         global_run_queue: sched.u32(Field::SchedRunqSize),
         idle_ps,
         gomaxprocs,
-        gc_phase: variables.gc_phase(),
+        gc_phase: variables.u32(Global::Gcphase).and_then(GcPhase::of),
         gc_cycles: memstats.u32(Field::MemNumgc).map(u64::from),
         gc_forced_cycles: memstats.u32(Field::MemNumForcedgc).map(u64::from),
         last_gc: last_gc(&memstats),
@@ -163,69 +119,42 @@ const GC_CONTROLLER: &[Field] = &[
 
 struct Variables<'a> {
     layout: &'a Layout,
-    address_of: &'a dyn Fn(Global) -> Figure<u64>,
+    addresses: &'a Addresses,
     read: Read<'a>,
-}
-
-/// One runtime variable's fields, read in one go.
-struct Block<'a> {
-    layout: &'a Layout,
-    /// The offset of the first byte of `bytes`.
-    start: u64,
-    bytes: Figure<Vec<u8>>,
 }
 
 impl<'a> Variables<'a> {
     fn u32(&self, global: Global) -> Figure<u32> {
         let mut bytes = [0; 4];
-        (self.read)((self.address_of)(global)?, &mut bytes)?;
+        (self.read)(self.addresses.of(global)?, &mut bytes)?;
         Ok(u32::from_le_bytes(bytes))
     }
 
-    /// Equal to the length of `runtime.allp` (`runtime/proc.go`: procresize), by which a wrong address would show.
     fn gomaxprocs(&self) -> Figure<u32> {
         let value = self.u32(Global::Gomaxprocs)?;
         let mut slice = [0; 16];
-        (self.read)((self.address_of)(Global::Allp)?, &mut slice)?;
-        let len = u64::from_le_bytes([slice[8], slice[9], slice[10], slice[11], slice[12], slice[13], slice[14], slice[15]]);
-        match u64::from(value) == len && value > 0 {
-            true => Ok(value),
-            false => Err(format!("runtime.gomaxprocs ({value}) and the number of Ps ({len}) differ")),
-        }
-    }
-
-    fn gc_phase(&self) -> Figure<GcPhase> {
-        // runtime/mgc.go: _GCoff, _GCmark, _GCmarktermination.
-        match self.u32(Global::Gcphase)? {
-            0 => Ok(GcPhase::Off),
-            1 => Ok(GcPhase::Mark),
-            2 => Ok(GcPhase::MarkTermination),
-            other => Err(format!("runtime.gcphase has the unknown value {other}")),
-        }
+        (self.read)(self.addresses.of(Global::Allp)?, &mut slice)?;
+        gomaxprocs(value, u64_at(&slice, 8))
     }
 
     fn other_stops(&self) -> Figure<Stops> {
         let field = Field::SchedStwTotalTimeOther;
         let offset = self.layout.get(field).ok_or_else(|| missing(field))?;
-        if self.layout.get(Field::TimeHistogramSize) != Some(stops::HISTOGRAM_SIZE as u64) {
-            return Err("this Go version's histograms have another shape".to_owned());
-        }
-        let mut bytes = [0; stops::HISTOGRAM_SIZE];
-        (self.read)((self.address_of)(Global::Sched)?.wrapping_add(offset), &mut bytes)?;
-        Ok(Stops::of_histogram(&bytes))
+        let mut bytes = vec![0; self.layout.get(Field::TimeHistogramSize).unwrap_or(0) as usize];
+        (self.read)(self.addresses.of(Global::Sched)?.wrapping_add(offset), &mut bytes)?;
+        Ok(Stops::of(&TimeHistogram::parse(&bytes).ok_or("this Go version's histograms have another shape")?))
     }
 
     /// From the first of `fields` to the last.
     fn block(&self, global: Global, fields: &[Field]) -> Block<'a> {
-        let offsets = || fields.iter().filter_map(|&f| self.layout.get(f));
-        let start = offsets().min().unwrap_or(0);
-        let end = offsets().max().map_or(0, |o| o + 8);
-        let bytes = (self.address_of)(global).and_then(|address| {
-            let mut bytes = vec![0; (end - start) as usize];
-            (self.read)(address.wrapping_add(start), &mut bytes)?;
+        let fields: Vec<(Field, u64)> = fields.iter().map(|&field| (field, 8)).collect();
+        let span = Span::of(self.layout, &fields);
+        let bytes = self.addresses.of(global).and_then(|address| {
+            let mut bytes = vec![0; span.len];
+            (self.read)(address.wrapping_add(span.start), &mut bytes)?;
             Ok(bytes)
         });
-        Block { layout: self.layout, start, bytes }
+        Block { layout: self.layout, span, bytes }
     }
 
     /// A block that is the same in two reads: its fields belong together.
@@ -240,33 +169,6 @@ impl<'a> Variables<'a> {
         }
         Block { bytes: Err("it kept changing while it was read".to_owned()), ..block }
     }
-}
-
-impl Block<'_> {
-    fn at(&self, field: Field, further: u64) -> Figure<&[u8]> {
-        let bytes = self.bytes.as_ref().map_err(String::clone)?;
-        let offset = self.layout.get(field).ok_or_else(|| missing(field))?;
-        let at = (offset + further).checked_sub(self.start).map(|at| at as usize);
-        at.and_then(|at| bytes.get(at..)).ok_or_else(|| missing(field))
-    }
-
-    fn u32(&self, field: Field) -> Figure<u32> {
-        let bytes = self.at(field, 0)?.first_chunk().ok_or("it lies outside what was read")?;
-        Ok(u32::from_le_bytes(*bytes))
-    }
-
-    fn u64(&self, field: Field) -> Figure<u64> {
-        self.u64_at(field, 0)
-    }
-
-    fn u64_at(&self, field: Field, index: u64) -> Figure<u64> {
-        let bytes = self.at(field, index * 8)?.first_chunk().ok_or("it lies outside what was read")?;
-        Ok(u64::from_le_bytes(*bytes))
-    }
-}
-
-fn missing(field: Field) -> String {
-    format!("this Go version has no runtime.{}", field.path())
 }
 
 /// `runtime/proc.go`: mcount.
@@ -336,13 +238,6 @@ fn memory_limit_goal(gc: &Block, version: GoVersion) -> Figure<Option<u64>> {
     Ok(Some(goal.saturating_sub(headroom).max(headroom).max(marked)))
 }
 
-fn at_most(value: Figure<u32>, most: Option<u32>) -> Figure<u32> {
-    match (value, most) {
-        (Ok(value), Some(most)) if value > most => Err(format!("{value} of {most} is not plausible")),
-        (value, _) => value,
-    }
-}
-
 fn share(value: f64) -> Figure<f64> {
     if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(format!("{value} is not a share")) }
 }
@@ -350,6 +245,7 @@ fn share(value: f64) -> Figure<f64> {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::collections::HashMap;
 
     use super::*;
     use crate::target::layout::from_table;
@@ -372,6 +268,10 @@ mod tests {
 
         fn address(global: Global) -> u64 {
             0x50_0000 + global as u64 * 0x4000
+        }
+
+        fn addresses() -> Addresses {
+            Addresses::from_fn(|global| Ok(Fake::address(global)))
         }
 
         fn set_bytes(&mut self, global: Global, offset: u64, bytes: &[u8]) {
@@ -399,7 +299,7 @@ mod tests {
                 }
                 Ok(())
             };
-            read_facts(&self.layout, version, &|global| Ok(Fake::address(global)), &read)
+            read_facts(&self.layout, version, &Fake::addresses(), &read)
         }
     }
 
@@ -423,15 +323,15 @@ mod tests {
     #[test]
     fn what_is_not_located_says_why_and_nothing_else_suffers() {
         let fake = Fake::new(GO);
-        let address_of = |global| match global {
+        let addresses = Addresses::from_fn(|global| match global {
             Global::Sched => Err("runtime.sched not found: reason".to_owned()),
             other => Ok(Fake::address(other)),
-        };
+        });
         let read = |_: u64, bytes: &mut [u8]| {
             bytes.fill(0);
             Ok(())
         };
-        let facts = read_facts(&fake.layout, GO, &address_of, &read);
+        let facts = read_facts(&fake.layout, GO, &addresses, &read);
         assert_eq!(facts.threads, Err("runtime.sched not found: reason".to_owned()));
         assert_eq!(facts.gc_cycles, Ok(0));
         assert_eq!(facts.gomaxprocs, Err("runtime.gomaxprocs (0) and the number of Ps (0) differ".to_owned()));
@@ -460,7 +360,7 @@ mod tests {
             bytes.fill(reads.get());
             Ok(())
         };
-        let facts = read_facts(&fake.layout, GO, &|global| Ok(Fake::address(global)), &read);
+        let facts = read_facts(&fake.layout, GO, &Fake::addresses(), &read);
         assert_eq!(facts.gc_cycles, Err("it kept changing while it was read".to_owned()));
     }
 

@@ -244,6 +244,17 @@ impl Memory<'_> {
         self.access.pagemap_broken.load(Ordering::Relaxed) || chunk.has(index)
     }
 
+    /// True if the pages of this range are neither in memory nor swapped out (bits 63 and 62 of pagemap). Of anonymous memory, such a page was
+    /// never written and reads as zeros. False when it is not known.
+    pub fn is_untouched(&self, address: u64, len: usize) -> bool {
+        let Some(pagemap) = &self.access.pagemap else { return false };
+        let Some(end) = address.checked_add(len as u64).filter(|_| len > 0) else { return false };
+        (address / PAGE..=(end - 1) / PAGE).all(|page| {
+            let mut entry = [0; 8];
+            pagemap.read_exact_at(&mut entry, page * 8).is_ok() && u64::from_le_bytes(entry) >> 62 == 0
+        })
+    }
+
     fn look_up(&self, pagemap: &File, number: u64) -> Chunk {
         let mut bytes = [0; CHUNK_PAGES as usize * 8];
         let mut chunk = Chunk { resident: Box::new([0; (CHUNK_PAGES / 64) as usize]), turn: self.turn.get() };

@@ -219,6 +219,17 @@ impl Process {
         }
     }
 
+    /// CLOCK_MONOTONIC of the process minus ours, in nanoseconds: differs only in another time namespace.
+    pub fn clock_offset_ns(&self) -> i64 {
+        let of = |pid: &str| -> Option<i64> {
+            let text = fs::read_to_string(format!("/proc/{pid}/timens_offsets")).ok()?;
+            let line = text.lines().find(|l| l.starts_with("monotonic"))?;
+            let mut words = line.split_whitespace().skip(1).map(|w| w.parse::<i64>());
+            Some(words.next()?.ok()? * 1_000_000_000 + words.next()?.ok()?)
+        };
+        of(&self.pid.to_string()).unwrap_or(0) - of("self").unwrap_or(0)
+    }
+
     /// `kind` as below /proc/PID/ns: `user`, `pid`, `mnt`, `net`, `cgroup`, `time`. `None` without permission or kernel support.
     pub fn namespace(&self, kind: &str) -> Option<Namespace> {
         namespace_at(&self.path("ns").join(kind))
