@@ -20,3 +20,4 @@ pub mod time_histogram;
 pub mod unwind;
 pub mod variables;
 pub mod wait_reasons;
+pub mod walk;

@@ -155,6 +155,11 @@ impl GoProcess {
         offset.map(|o| o as usize).ok_or_else(|| Error::target(format!("no offset of runtime.{} for this Go version", field.path())))
     }
 
+    /// How many g records there are, dead ones included: they only become more.
+    pub fn count_of_g(&self) -> Result<u64> {
+        self.memory().word(self.runtime.allglen).map_err(|e| unreadable("runtime.allglen", e))
+    }
+
     /// Addresses of all g records, dead ones included (`runtime/proc.go`: allgs never shrinks, its entries are never freed).
     pub fn all_g(&self) -> Result<Vec<u64>> {
         // The length first: a longer array may be published between the two reads, a shorter one never.

@@ -13,14 +13,17 @@ const BUCKET: usize = 8 + 8 * 16 + 8 * 16 + 8;
 /// Smallest tophash of a used slot; below are the empty and evacuated marks.
 const MIN_TOPHASH: u8 = 5;
 
-/// Sorted by key; `None` if it can't be read or is no label set.
-pub fn read(memory: &Memory, address: u64, version: GoVersion) -> Option<Vec<(String, String)>> {
+/// Keys and values, sorted by key.
+pub type Labels = Vec<(String, String)>;
+
+/// `None` if it can't be read or is no label set.
+pub fn read(memory: &Memory, address: u64, version: GoVersion) -> Option<Labels> {
     let mut labels = if version < GoVersion::new(24, 0) { read_map(memory, address) } else { read_slice(memory, address) }?;
     labels.sort();
     Some(labels)
 }
 
-fn read_slice(memory: &Memory, address: u64) -> Option<Vec<(String, String)>> {
+fn read_slice(memory: &Memory, address: u64) -> Option<Labels> {
     let header = memory.read_vec(address, 24).ok()?;
     let (array, len, capacity) = (u64_at(&header, 0), u64_at(&header, 8), u64_at(&header, 16));
     if len > capacity || len > MAX_LABELS {
@@ -33,7 +36,7 @@ fn read_slice(memory: &Memory, address: u64) -> Option<Vec<(String, String)>> {
     bytes.as_chunks::<32>().0.iter().map(|pair| Some((text(memory, pair, 0)?, text(memory, pair, 16)?))).collect()
 }
 
-fn read_map(memory: &Memory, address: u64) -> Option<Vec<(String, String)>> {
+fn read_map(memory: &Memory, address: u64) -> Option<Labels> {
     // `type labelMap map[string]string`: the pointer leads to a word that holds the map.
     let map = memory.word(address).ok()?;
     if map == 0 {

@@ -41,6 +41,8 @@ pub struct ParkedReader<'a> {
     pub in_c: Vec<Record>,
     /// List goroutines inside C like all others, with their Go frames only.
     pub lists_c: bool,
+    /// Find out what each goroutine blocks on.
+    pub tells_objects: bool,
     /// A page that the kernel moves elsewhere is absent for some microseconds, for longer where the CPUs are busy.
     trusts_absence: bool,
     /// `runtime.cgocall`: innermost Go function of a goroutine inside C.
@@ -68,6 +70,7 @@ impl<'a> ParkedReader<'a> {
             running: Vec::new(),
             in_c: Vec::new(),
             lists_c: false,
+            tells_objects: true,
             trusts_absence: true,
             cgocall,
             cgocallback,
@@ -245,7 +248,7 @@ impl<'a> ParkedReader<'a> {
                 let stack = StackBytes { base: goroutine.sp, bytes };
                 let start = Start { pc: goroutine.pc, sp: goroutine.sp, exact: false, syscall: goroutine.syscall };
                 let cut = self.unwinder.walk(start, None, &[stack], &mut self.frames);
-                if record.state == State::Live(Status::Waiting) {
+                if self.tells_objects && record.state == State::Live(Status::Waiting) {
                     blocked_on = self.blocking.of(&self.frames, &stack);
                 }
                 match cut {
