@@ -11,7 +11,7 @@ use goscope::goroutines::model::{Goroutine, Snapshot};
 use goscope::target::goroutines::Status;
 use goscope::target::process::Process;
 use goscope::target::runtime::GoProcess;
-use goscope::target::stack::Cut;
+use goscope::target::stack::{Cut, FrameKind};
 use goscope::target::walk::{Depth, Walk, Walked, Walker};
 
 const RELEASES: [&str; 12] =
@@ -27,10 +27,11 @@ fn by_id(walk: &Walk) -> BTreeMap<u64, Walked> {
     all
 }
 
-/// The addresses of a stack's frames; inlined calls have that of the function around them.
+/// The addresses of a stack's Go frames; inlined calls have that of the function around them.
 fn addresses(snapshot: &Snapshot, goroutine: &Goroutine) -> Vec<u64> {
     let stack = &snapshot.stacks[goroutine.stack as usize];
-    let mut addresses: Vec<u64> = stack.frames.iter().map(|frame| frame.address).collect();
+    let go = stack.frames.iter().filter(|frame| matches!(frame.kind, FrameKind::Go | FrameKind::Inlined));
+    let mut addresses: Vec<u64> = go.map(|frame| frame.address).collect();
     addresses.dedup();
     addresses
 }
@@ -102,6 +103,17 @@ fn a_walk_equals_a_snapshot() {
 }
 
 #[test]
+fn goroutines_inside_c_have_their_go_frames() {
+    for release in RELEASES {
+        for mode in ["cgo", "cgo-pie"] {
+            let mut target = Fixture::start(fixture::path(release, mode, "strip", "cgozoo"), &[], &[]);
+            assert_equals_snapshot(&attach(&target), &format!("go {release} {mode}"));
+            target.assert_alive();
+        }
+    }
+}
+
+#[test]
 fn labels_are_numbered_by_content() {
     let mut target = Fixture::start(fixture::path("1.26.11", "static", "full", "labels"), &[], &[]);
     let go = attach(&target);
@@ -119,13 +131,13 @@ fn running_goroutines_have_their_m_and_p_and_no_stack() {
         let mut target = Fixture::start(fixture::path(release, "static", "full", "spin"), &["1"], &[("GOMAXPROCS", "2")]);
         let go = attach(&target);
         let mut walker = Walker::new(&go).unwrap();
-        // The kernel may have put its thread off in the runtime; it comes back by itself.
+        // What is seen running may have lost its P before that is looked at; the spinner gets one again.
         let running = (0..1000).find_map(|_| {
             let walk = walker.walk(Depth::Stacks).unwrap();
-            let spinner = walk.goroutines.iter().find(|g| g.status == Status::Running).copied();
+            let spinner = walk.goroutines.iter().find(|g| g.status == Status::Running && g.p_id.is_some()).copied();
             spinner.map(|g| (g, walk.quality.running))
         });
-        let (spinner, count) = running.unwrap_or_else(|| panic!("go {release}: nothing runs"));
+        let (spinner, count) = running.unwrap_or_else(|| panic!("go {release}: nothing runs on a P"));
         let (pcs, cut) = &walker.stacks()[spinner.stack as usize];
         assert_eq!((pcs.len(), *cut), (0, Some(Cut::NotRead)), "go {release}");
         assert!(count >= 1 && spinner.m.is_some(), "go {release}: {spinner:?}");

@@ -19,11 +19,14 @@ use crate::error::Result;
 use crate::sys::memory::monotonic_ns;
 
 /// Goroutines read at a time.
-const SHARE: usize = 4096;
+const SHARE: usize = 16 << 10;
 /// Code addresses that the stack table may hold (32 MiB).
 const MAX_PCS: usize = 4 << 20;
 /// Text that the label table may hold.
 const MAX_LABEL_BYTES: usize = 16 << 20;
+
+/// More Ps than this are not believed.
+const MAX_PS: i32 = 1 << 16;
 
 /// How much of each goroutine to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +68,7 @@ pub struct Walked {
     pub labels: Option<u32>,
     /// Address of the M that it is on.
     pub m: Option<u64>,
-    /// The P that its M holds. In a system call: none until Go 1.25, since then the one it will take back if nobody has taken it.
+    /// The P that its M held at the end of the walk. In a system call: none until Go 1.25, since then the one that nobody has taken yet.
     pub p_id: Option<i32>,
 }
 
@@ -245,7 +248,9 @@ impl<'a> Walker<'a> {
         unknown.sort_unstable();
         unknown.dedup();
         let ids = self.words(&unknown, self.p_id)?;
-        self.p_ids.extend(ids.into_iter().map(|(p, word)| (p, word as u32 as i32)));
+        // What an M that has just ended pointed at may be anything.
+        let plausible = |word: u64| i32::try_from(word as u32).ok().filter(|id| *id < MAX_PS);
+        self.p_ids.extend(ids.into_iter().filter_map(|(p, word)| Some((p, plausible(word)?))));
         for goroutine in goroutines {
             let p = goroutine.m.and_then(|m| ps.get(&m));
             goroutine.p_id = p.and_then(|p| self.p_ids.get(p)).copied();
@@ -278,5 +283,23 @@ impl LabelTable {
         self.sets.push(set.clone());
         self.index.insert(set, number);
         Some(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(value: &str) -> Labels {
+        vec![("key".to_owned(), value.to_owned())]
+    }
+
+    #[test]
+    fn label_sets_are_numbered_by_content_until_there_is_no_room() {
+        let mut table = LabelTable::default();
+        assert_eq!([set("a"), set("b"), set("a")].map(|set| table.number(set)), [Some(0), Some(1), Some(0)]);
+        assert_eq!(table.sets, [set("a"), set("b")]);
+        assert_eq!(table.number(set(&"x".repeat(MAX_LABEL_BYTES))), None);
+        assert_eq!((table.number(set("b")), table.number(set("c"))), (Some(1), Some(2)));
     }
 }
