@@ -67,7 +67,7 @@ pub fn write_json(out: &mut Output, document: &impl Serialize) -> Result<()> {
 }
 
 /// One line of a `jsonl` stream.
-pub fn write_line(out: &mut Output, line: &impl Serialize) -> Result<()> {
+pub fn write_line(out: &mut impl Write, line: &impl Serialize) -> Result<()> {
     serde_json::to_writer(&mut *out, line).map_err(json_error)?;
     out.write_all(b"\n").map_err(Error::write)
 }

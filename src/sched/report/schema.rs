@@ -1,13 +1,15 @@
 //! The shapes of `schemas/sched.json` and `schemas/profile.json`: what scripts rely on. Keys are added here, never renamed.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
-use crate::output::{Address, Envelope, Output, write_line};
+use crate::error::Result;
+use crate::output::{Address, Envelope, write_line};
 use crate::sched::analyze::Account;
 use crate::sched::model::{self, Frame, Row, Stack, Window};
+use crate::target::frames;
 
 /// `command` is `sched` or `profile`. Rows come with their stacks.
 pub fn document<'a>(command: &str, window: &'a Window) -> impl Serialize + 'a {
@@ -16,7 +18,7 @@ pub fn document<'a>(command: &str, window: &'a Window) -> impl Serialize + 'a {
 }
 
 /// A header, one line a row, a summary.
-pub fn write_jsonl(command: &str, window: &Window, out: &mut Output) -> Result<()> {
+pub fn write_jsonl(command: &str, window: &Window, out: &mut impl Write) -> Result<()> {
     #[derive(Serialize)]
     struct Line<'a> {
         r#type: &'static str,
@@ -37,7 +39,7 @@ pub fn write_jsonl(command: &str, window: &Window, out: &mut Output) -> Result<(
     for row in &window.rows {
         write_line(out, &Line { r#type: "stack", row: RowOut::of(row, window) })?;
     }
-    write_line(out, &Summary { r#type: "summary", rows: window.rows.len(), facts: Facts::of(window) }).map_err(Error::from)
+    write_line(out, &Summary { r#type: "summary", rows: window.rows.len(), facts: Facts::of(window) })
 }
 
 #[derive(Serialize)]
@@ -62,6 +64,8 @@ struct Facts<'a> {
     threads: Vec<ThreadOut<'a>>,
     runtime: Runtime,
     cost: Cost,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transitions: Option<TransitionsOut<'a>>,
 }
 
 impl<'a> Facts<'a> {
@@ -77,6 +81,7 @@ impl<'a> Facts<'a> {
             threads: window.threads.iter().map(ThreadOut::of).collect(),
             runtime: Runtime::of(&window.counters),
             cost: Cost::of(&window.cost),
+            transitions: window.transitions.as_ref().map(|transitions| TransitionsOut::of(transitions, window)),
         }
     }
 }
@@ -338,6 +343,84 @@ impl Cost {
 }
 
 #[derive(Serialize)]
+struct TransitionsOut<'a> {
+    unpaired: u64,
+    run_latency: Vec<RunLatencyOut<'a>>,
+    blocked: Vec<BlockedOut<'a>>,
+    wakes: Vec<WakeOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct RunLatencyOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_by: Option<&'a str>,
+    total_ns: u64,
+    waits: WaitsOut,
+}
+
+#[derive(Serialize)]
+struct BlockedOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    count: u64,
+    ns: u64,
+    frames: Vec<FrameOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct WakeOut<'a> {
+    count: u64,
+    ns: u64,
+    hops: Vec<HopOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct HopOut<'a> {
+    waiter: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    by: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waker: Option<&'a str>,
+}
+
+impl<'a> TransitionsOut<'a> {
+    fn of(transitions: &'a model::Transitions, window: &'a Window) -> Self {
+        let leaf = |stack: u32| {
+            let frame = window.stacks.get(stack as usize).and_then(|stack| frames::innermost(stack, false));
+            frame.map_or("", |frame| &*frame.function)
+        };
+        let hop = |hop: &'a model::Hop| {
+            let (by, waker) = match hop.by {
+                model::Waker::Goroutine(stack) => ("goroutine", Some(leaf(stack))),
+                model::Waker::Network => ("network", None),
+                model::Waker::Timer => ("timer", None),
+                model::Waker::Scheduler => ("runtime", None),
+            };
+            HopOut { waiter: leaf(hop.stack), reason: hop.reason.as_deref(), by, waker }
+        };
+        let latency = |latency: &'a model::RunLatency| RunLatencyOut {
+            created_by: latency.creator.as_deref(),
+            total_ns: latency.total_ns,
+            waits: WaitsOut::of(&latency.waits),
+        };
+        let blocked = |blocked: &'a model::Blocked| BlockedOut {
+            reason: blocked.reason.as_deref(),
+            count: blocked.count,
+            ns: blocked.ns,
+            frames: window.stacks.get(blocked.stack as usize).map(frames_of).unwrap_or_default(),
+        };
+        let wake = |path: &'a model::WakePath| WakeOut { count: path.count, ns: path.ns, hops: path.hops.iter().map(hop).collect() };
+        TransitionsOut {
+            unpaired: transitions.unpaired,
+            run_latency: transitions.run_latency.iter().map(latency).collect(),
+            blocked: transitions.blocked.iter().map(blocked).collect(),
+            wakes: transitions.wakes.iter().map(wake).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
 struct RowOut<'a> {
     class: &'static str,
     source: &'static str,
@@ -370,14 +453,6 @@ struct FrameOut<'a> {
 impl<'a> RowOut<'a> {
     fn of(row: &'a Row, window: &'a Window) -> Self {
         let stack: Option<&Stack> = window.stacks.get(row.stack as usize);
-        let frame = |frame: &'a Frame| FrameOut {
-            function: &frame.function,
-            file: &frame.file,
-            line: frame.line,
-            address: Address(frame.address),
-            inlined: frame.kind == model::FrameKind::Inlined,
-            kind: frame.kind.as_str(),
-        };
         RowOut {
             class: row.class.as_str(),
             source: row.source.as_str(),
@@ -389,7 +464,21 @@ impl<'a> RowOut<'a> {
             created_by: row.creator.as_deref(),
             labels: row.labels.iter().map(|(key, value)| (&**key, &**value)).collect(),
             cut: stack.and_then(|stack| stack.cut).map(|cut| cut.as_str()),
-            frames: stack.map(|stack| stack.frames.iter().map(frame).collect()).unwrap_or_default(),
+            frames: stack.map(frames_of).unwrap_or_default(),
         }
     }
+}
+
+fn frames_of(stack: &Stack) -> Vec<FrameOut<'_>> {
+    fn out(frame: &Frame) -> FrameOut<'_> {
+        FrameOut {
+            function: &frame.function,
+            file: &frame.file,
+            line: frame.line,
+            address: Address(frame.address),
+            inlined: frame.kind == model::FrameKind::Inlined,
+            kind: frame.kind.as_str(),
+        }
+    }
+    stack.frames.iter().map(out).collect()
 }

@@ -1,0 +1,133 @@
+//! Every JSON of `sched` and `profile` is what `schemas/` says, and what the tables and profiles of a known window say.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/schema.rs"]
+mod schema;
+#[path = "support/window.rs"]
+mod window;
+
+use goscope::output::Style;
+use goscope::sched::analyze::{Account, by_function, grouped};
+use goscope::sched::model::{Class, Row, Window};
+use goscope::sched::report::{self, Weight};
+use serde_json::Value;
+use window::window;
+
+const WEIGHT: Weight = Weight { unit: "us", counts: "events", kind: "wall", title: "Goroutine time", hide_runtime: false };
+
+/// Maps whose keys are data.
+const FREE: &[&str] = &["labels"];
+
+fn empty() -> Window {
+    let full = window();
+    Window {
+        rows: Vec::new(),
+        stacks: Vec::new(),
+        threads: Vec::new(),
+        run_queue: None,
+        cpu_queue: None,
+        counters: Default::default(),
+        transitions: None,
+        cost: Default::default(),
+        ..full
+    }
+}
+
+#[test]
+fn documents() {
+    for command in ["sched", "profile"] {
+        let schema = schema::document(command);
+        for window in [window(), empty()] {
+            schema::check(&schema, &serde_json::to_value(report::document(command, &window)).unwrap(), FREE);
+        }
+    }
+}
+
+#[test]
+fn lines() {
+    for command in ["sched", "profile"] {
+        let schema = schema::line(command);
+        for window in [window(), empty()] {
+            let mut out = Vec::new();
+            report::write_jsonl(command, &window, &mut out).unwrap();
+            let lines: Vec<Value> = String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            lines.iter().for_each(|line| schema::check(&schema, line, FREE));
+            assert_eq!(lines.len(), window.rows.len() + 2);
+            assert_eq!((&lines[0]["type"], &lines.last().unwrap()["type"]), (&"header".into(), &"summary".into()));
+        }
+    }
+}
+
+#[test]
+fn the_parts_of_the_account_sum_to_its_total() {
+    let account = Account::of(&window());
+    assert_eq!(account.parts().iter().map(|(_, ns)| ns).sum::<u64>(), account.total_ns);
+    assert_eq!((account.total_ns, account.unobserved_ns, account.scheduler_ns), (2_000_000_000, 210_000_000, 30_000_000));
+    // More was seen than walks say was alive: nothing is missing, and nothing is cut off.
+    let crowded = Window { alive_ns: 1, ..window() };
+    let account = Account::of(&crowded);
+    assert_eq!((account.total_ns, account.unobserved_ns), (1_790_000_000, 0));
+}
+
+#[test]
+fn the_table_names_what_was_lost_and_what_looking_cost() {
+    let mut out = Vec::new();
+    report::write_table(&window(), None, &mut out, Style::default()).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    for line in [
+        "on CPU          500ms      25.0 %            45.5 %",
+        "waiting         900ms      45.0 %                    chan receive 900ms",
+        "main.receive (chan receive) <- main.work",
+        "<2ns  <4ns  <8ns  >8ns",
+        "cgroup throttled in 1 of 10 periods, 5ns",
+        "tier 3, 55 samples, 3 of 100 events lost, 10 walks, 2 cut stacks, 1 unresolved frame, target used 57.0 % of a CPU",
+    ] {
+        assert!(text.contains(line), "{line:?} is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_table_on_a_terminal_is_never_wider() {
+    for width in [60, 80, 120] {
+        let mut out = Vec::new();
+        report::write_table(&window(), None, &mut out, Style { color: false, width: Some(width) }).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        for line in text.lines() {
+            assert!(line.chars().count() <= usize::from(width), "{width}: {line}");
+        }
+    }
+}
+
+#[test]
+fn folded_stacks_end_in_what_they_wait_for() {
+    let window = window();
+    let rows: Vec<&Row> = window.rows.iter().filter(|row| row.class != Class::Scheduler).collect();
+    let mut out = Vec::new();
+    report::write_folded(&window, &rows, &WEIGHT, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("main.worker;main.receive;runtime.chanrecv;runtime.gopark;[chan receive] 900000\n"), "{text}");
+    assert!(text.contains("[depth limit];syscall.Syscall;do_syscall_64_[k] 200000\n"), "{text}");
+    assert!(text.contains("runtime.goexit;main.worker;main.work;copy 500000\n"), "{text}");
+}
+
+#[test]
+fn flat_time_is_the_innermost_functions_and_cumulative_all_of_the_stack() {
+    let window = window();
+    let rows: Vec<&Row> = window.rows.iter().filter(|row| row.on_cpu_ns > 0 && row.class == Class::OnCpu).collect();
+    let shares = by_function(&window, &rows, true);
+    let of = |name: &str| shares.iter().find(|share| &*share.name == name).map(|share| (share.flat_ns, share.cumulative_ns));
+    assert_eq!((of("copy"), of("main.worker")), (Some((500_000_000, 500_000_000)), Some((0, 500_000_000))));
+    assert_eq!(of("main.work"), Some((0, 500_000_000)));
+}
+
+#[test]
+fn stacks_that_differ_in_lines_only_are_one() {
+    let mut window = window();
+    let mut other = window.stacks[0].clone();
+    other.frames[1].line = 99;
+    window.stacks.push(other);
+    let twin = Row { stack: 4, ..window.rows[1].clone() };
+    window.rows.push(twin);
+    let groups = grouped(&window, Class::OnCpu);
+    assert_eq!(groups.iter().map(|group| (group.ns, group.count)).collect::<Vec<_>>(), [(1_000_000_000, 6)]);
+}
