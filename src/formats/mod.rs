@@ -2,4 +2,5 @@
 
 pub mod exposition;
 pub mod folded;
+pub mod gotrace;
 pub mod pprof;
