@@ -4,3 +4,4 @@ pub mod exposition;
 pub mod folded;
 pub mod gotrace;
 pub mod pprof;
+pub mod speedscope;
