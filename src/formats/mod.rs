@@ -3,5 +3,6 @@
 pub mod exposition;
 pub mod folded;
 pub mod gotrace;
+pub mod perfetto;
 pub mod pprof;
 pub mod speedscope;
