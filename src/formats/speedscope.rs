@@ -193,6 +193,9 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
+    /// Outermost frame first, with the weight or time of each.
+    type Stacks = Vec<(Vec<String>, u64)>;
+
     fn written(builder: &Builder) -> Value {
         let mut out = Vec::new();
         builder.write(&mut out).unwrap();
@@ -213,7 +216,7 @@ mod tests {
     }
 
     /// Every rule of file-format-spec.ts and of what the importer checks; returns profiles as stacks with their weights.
-    fn read(file: &Value) -> Result<Vec<Vec<(Vec<String>, u64)>>, String> {
+    fn read(file: &Value) -> Result<Vec<Stacks>, String> {
         let keys = |value: &Value, allowed: &[&str]| match value.as_object() {
             None => Err(format!("{value} is no object")),
             Some(object) => match object.keys().find(|key| !allowed.contains(&key.as_str())) {
@@ -314,7 +317,7 @@ mod tests {
     }
 
     /// The same profile as plain stacks.
-    fn expected(made: &Made) -> Vec<(Vec<String>, u64)> {
+    fn expected(made: &Made) -> Stacks {
         match made {
             Made::Sampled(samples) => {
                 samples.iter().map(|(stack, weight)| (stack.iter().map(|&n| place(n).0).collect(), u64::from(*weight))).collect()
