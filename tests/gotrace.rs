@@ -19,7 +19,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use scheduler::{REASONS, Scheduler};
-use tracecheck::{Answer, Tracecheck};
+use tracecheck::{Answer, Edge, Tracecheck, recorded};
 
 const NONE: StackId = StackId::NONE;
 
@@ -124,6 +124,55 @@ fn whatever_is_lost_the_reader_accepts_what_is_left() {
     });
     let repaired = repaired.into_inner();
     assert!(repaired > 100, "lists had to be repaired, not {repaired} times");
+}
+
+/// As a probe at that place would tell it.
+fn told(edge: &Edge) -> Event<'_> {
+    let (goroutine, stack, reason) = (edge.goroutine, NONE, edge.reason.as_str());
+    let kind = match (edge.from.as_str(), edge.to.as_str()) {
+        ("Undetermined", state) => {
+            let status = match state {
+                "Runnable" => GoStatus::Runnable,
+                "Running" => GoStatus::Running,
+                "Syscall" => GoStatus::Syscall,
+                _ => GoStatus::Waiting,
+            };
+            Kind::GoStatus { goroutine, status, stack }
+        }
+        ("NotExist", "Runnable") => Kind::GoCreate { goroutine, start: stack, stack },
+        ("Runnable", "Running") => Kind::GoStart { goroutine },
+        ("Running", "Waiting") => Kind::GoBlock { reason, stack },
+        ("Running", "Runnable") => Kind::GoStop { reason, stack },
+        ("Running", "NotExist") => Kind::GoDestroy,
+        ("Running", "Syscall") => Kind::SyscallEnter { stack },
+        ("Syscall", "Running") => Kind::SyscallExit,
+        ("Syscall", "Runnable") => Kind::SyscallExitBlocked,
+        ("Waiting", "Runnable") => Kind::GoUnblock { goroutine, stack },
+        other => panic!("{other:?}"),
+    };
+    let thread = u64::try_from(edge.thread).unwrap_or(NO_THREAD);
+    Event { time: edge.time, thread, proc: edge.proc.try_into().ok(), goroutine: edge.current.try_into().ok(), kind }
+}
+
+#[test]
+fn what_the_runtime_traced_itself_reads_the_same_when_written_again() {
+    let (edges, original) = recorded();
+    let (trace, repairs) = write(Version::Go122, edges.iter().map(told));
+    assert_eq!((repairs.goroutine_edges, repairs.left_out), (0, 0));
+    let (theirs, ours) = (read(&original), read(&trace));
+    assert_eq!(ours.reasons, theirs.reasons);
+    assert!(["sync", "chan receive", "sleep", "preempted"].iter().all(|&reason| theirs.reasons.contains_key(reason)));
+    let times = |answer: &Answer| -> Vec<(u64, String, u64)> {
+        let all = answer.goroutines.iter().flat_map(|(&id, states)| states.iter().map(move |(state, &time)| (id, state.clone(), time)));
+        all.filter(|(_, _, time)| *time > 0).collect()
+    };
+    let (theirs, ours) = (times(&theirs), times(&ours));
+    assert_eq!(ours.len(), theirs.len());
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert_eq!((ours.0, &ours.1), (theirs.0, &theirs.1));
+        // Events of two threads can be nearer to each other than the starts of Ps between them take.
+        assert!(ours.2.abs_diff(theirs.2) <= 2000 + theirs.2 / 1000, "{ours:?} is not {theirs:?}");
+    }
 }
 
 fn any_event() -> impl Strategy<Value = Event<'static>> {

@@ -36,13 +36,23 @@ pub struct Answer {
     pub last: u64,
 }
 
+/// A change of a goroutine's state, with what its thread held before; -1 is none.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Edge {
+    pub time: u64,
+    pub thread: i64,
+    pub proc: i64,
+    pub current: i64,
+    pub goroutine: u64,
+    pub from: String,
+    pub to: String,
+    pub reason: String,
+}
+
 impl Tracecheck {
     /// Fails with what to do when it is not built.
     pub fn start() -> Tracecheck {
-        let name = "target/fixtures/tracecheck/tracecheck";
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-        assert!(path.exists(), "{name} is not built: run `tests/fixtures/build.sh tracecheck`");
-        let mut child = Command::new(path).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = program().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Tracecheck { child, stdin, stdout, file: tempfile::NamedTempFile::new().unwrap() }
@@ -56,6 +66,23 @@ impl Tracecheck {
         self.stdout.read_line(&mut answer).unwrap();
         serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: tracecheck answered {answer:?}"))
     }
+}
+
+/// What goroutines did in a trace that the runtime made of a program that does a bit of everything; and the trace.
+pub fn recorded() -> (Vec<Edge>, Vec<u8>) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    assert!(program().arg("record").arg(file.path()).status().unwrap().success());
+    let output = program().arg("list").arg(file.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let edges = output.stdout.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    (edges.map(|line| serde_json::from_slice(line).unwrap()).collect(), std::fs::read(file.path()).unwrap())
+}
+
+fn program() -> Command {
+    let name = "target/fixtures/tracecheck/tracecheck";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    assert!(path.exists(), "{name} is not built: run `tests/fixtures/build.sh tracecheck`");
+    Command::new(path)
 }
 
 impl Drop for Tracecheck {
