@@ -2,4 +2,7 @@
 
 pub mod exposition;
 pub mod folded;
+pub mod gotrace;
+pub mod perfetto;
 pub mod pprof;
+pub mod speedscope;
