@@ -35,6 +35,8 @@ complete -c goscope -n "__fish_goscope_needs_command" -s V -l version -d 'Print 
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "ps" -d 'List the Go processes that run here'
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "info" -d 'Show what a Go process or binary is made of, and what goscope can do with it'
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "goroutines" -d 'Show what every goroutine does: where, since when, started by whom'
+complete -c goscope -n "__fish_goscope_needs_command" -f -a "sched" -d 'Show who runs, who waits for a P or a CPU, who blocks on what, and for how long'
+complete -c goscope -n "__fish_goscope_needs_command" -f -a "profile" -d 'Show where CPU, off-CPU or wall-clock time goes, by function'
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "cardinality" -d 'Profile what explodes a /metrics endpoint'
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "man" -d 'Print a manual page'
@@ -129,6 +131,52 @@ complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_s
 complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -s q -l quiet -d 'No hints, warnings or progress on stderr'
 complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
 complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c goscope -n "__fish_goscope_using_subcommand sched" -l wait -d 'Wait for the target to appear; with a duration, no longer than that' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'One document'
+jsonl\t'One object a line'
+folded\t'Stacks with microseconds, for flame graph tools'
+pprof\t'For `go tool pprof`'
+svg\t'Flame graph'"
+complete -c goscope -n "__fish_goscope_using_subcommand sched" -l duration -d 'How long to look' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched" -l tier -d 'How closely: 0 the runtime\'s counters, 1 also the kernel\'s switches and clock, 2 also the runtime\'s rare events, 3 also each transition of a goroutine' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched" -l max-overhead -d 'Without --tier: the most that looking may cost the target, in percent of one CPU; `off` for no limit' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched" -l hz -d 'Samples a second of each CPU' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched" -l max-loss -d 'Exit 1 when more than this share of events was lost' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched" -l limit -d 'Show at most N stacks of each kind in a table' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand sched" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c goscope -n "__fish_goscope_using_subcommand sched" -l plan -d 'Only say what looking would cost, in each tier, and look at nothing'
+complete -c goscope -n "__fish_goscope_using_subcommand sched" -s q -l quiet -d 'No hints, warnings or progress on stderr'
+complete -c goscope -n "__fish_goscope_using_subcommand sched" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
+complete -c goscope -n "__fish_goscope_using_subcommand sched" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -l wait -d 'Wait for the target to appear; with a duration, no longer than that' -r
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -l mode -d 'Which time' -r -f -a "cpu\t'On a CPU'
+off-cpu\t'Blocked in the kernel, or waiting for a CPU'
+wall\t'All time of all goroutines'
+goroutine\t'Goroutines by where they wait'"
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'One document'
+jsonl\t'One object a line'
+folded\t'Stacks with microseconds, for flame graph tools'
+pprof\t'For `go tool pprof`'
+svg\t'Flame graph'"
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -l duration -d 'How long to look' -r
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -l tier -d 'How closely: 0 the runtime\'s counters, 1 also the kernel\'s switches and clock, 2 also the runtime\'s rare events, 3 also each transition of a goroutine' -r
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -l max-overhead -d 'Without --tier: the most that looking may cost the target, in percent of one CPU; `off` for no limit' -r
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -l hz -d 'Samples a second of each CPU' -r
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -l max-loss -d 'Exit 1 when more than this share of events was lost' -r
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -l limit -d 'Show at most N functions in a table' -r
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -l hide-runtime -d 'Leave out the runtime\'s own frames, and time that is all the runtime\'s'
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -s q -l quiet -d 'No hints, warnings or progress on stderr'
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l wait -d 'Wait for the target to appear; with a duration, no longer than that' -r
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l format -d 'How to print' -r -f -a "table\t'For people'
 json\t'One document'

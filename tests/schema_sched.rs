@@ -75,9 +75,9 @@ fn the_table_names_what_was_lost_and_what_looking_cost() {
     report::write_table(&window(), None, &mut out, Style::default()).unwrap();
     let text = String::from_utf8(out).unwrap();
     for line in [
-        "on CPU          500ms      25.0 %            45.5 %",
-        "waiting         900ms      45.0 %                    chan receive 900ms",
-        "main.receive (chan receive) <- main.work",
+        "on CPU          500ms    25.0 %            45.5 %",
+        "waiting         900ms    45.0 %                    chan receive 900ms",
+        "main.receive (chan receive) <- copy",
         "<2ns  <4ns  <8ns  >8ns",
         "cgroup throttled in 1 of 10 periods, 5ns",
         "tier 3, 55 samples, 3 of 100 events lost, 10 walks, 2 cut stacks, 1 unresolved frame, target used 57.0 % of a CPU",

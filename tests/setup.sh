@@ -6,6 +6,7 @@ set -euo pipefail
 # What must be there : the Debian package that has it.
 needs="
 gcc:gcc
+clang:clang
 /usr/include/stdio.h:libc6-dev
 make:make
 strip:binutils

@@ -4,7 +4,6 @@ mod diff;
 mod graph;
 mod json;
 mod jsonl;
-mod page;
 mod schema;
 mod stack;
 mod table;

@@ -36,6 +36,7 @@ pub struct Style {
 /// The few meanings that colour has here; only the 16 base colours, readable on light and dark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paint {
+    Plain,
     Heading,
     Dim,
     Good,
@@ -70,10 +71,11 @@ impl Style {
 
     /// `text` in a colour, or as it is.
     pub fn paint(&self, paint: Paint, text: &str) -> String {
-        if !self.color || text.is_empty() {
+        if !self.color || text.is_empty() || paint == Paint::Plain {
             return text.to_owned();
         }
         let code = match paint {
+            Paint::Plain => "0",
             Paint::Heading => "1",
             Paint::Dim => "2",
             Paint::Good => "32",

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 
-use super::page::Page;
 use super::schema::{Counts, Location, Quality, Stack, Target};
 use super::stack::write_stack;
 use super::wording::{created_by, nanos, place_text};
@@ -12,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::goroutines::analyze::counts;
 use crate::goroutines::analyze::diff::{Change, Diff, Entry, Growth, Moves};
 use crate::goroutines::model::{self, Snapshot};
+use crate::output::Page;
 use crate::output::{Align, Envelope, Paint, Style, Table, count, timestamp};
 use crate::target::frames::Place;
 

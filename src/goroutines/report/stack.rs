@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::page::Page;
 use super::wording::place_text;
 use crate::goroutines::model::{FrameKind, Stack};
+use crate::output::Page;
 use crate::output::{Paint, count};
 use crate::target::frames::{Place, shown};
 

@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 
-use super::page::Page;
 use super::stack::write_stack;
 use super::wording::{ages, created_by, kinds, labels, place_text, totals, wakes};
 use crate::error::{Error, Result};
 use crate::goroutines::analyze::{Ages, Group, Key, View};
 use crate::goroutines::model::{Goroutine, Stack};
+use crate::output::Page;
 use crate::output::{Align, Paint, Style, Table, count};
 use crate::target::frames::{Place, creator_shown};
 

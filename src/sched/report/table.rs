@@ -4,20 +4,22 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::output::{Align, Paint, Style, Table, count, duration, escape};
+use crate::output::{Align, Page, Paint, Style, Table, count, duration};
 use crate::sched::analyze::{Account, Group, Share, by_function, by_reason, grouped};
-use crate::sched::model::{Bound, Class, Row, Tier, Transitions, Waits, Waker, Window};
+use crate::sched::model::{Bound, Class, Frame, Row, Tier, Transitions, Waits, Waker, Window};
 use crate::target::frames;
 
 /// Stacks shown of each class.
 const STACKS: usize = 3;
 /// Frames shown of each stack.
 const FRAMES: usize = 8;
+/// Of a stack's frames.
+const INDENT: usize = 11;
 
 /// The account, queues, Ps, threads and the top stacks of each class.
 pub fn write_table(window: &Window, limit: Option<usize>, out: &mut impl Write, style: Style) -> Result<()> {
-    let mut page = Page { out, style };
-    page.sched(window, limit.unwrap_or(STACKS)).map_err(Error::write)
+    let mut report = Report { page: Page { out, style } };
+    report.sched(window, limit.unwrap_or(STACKS)).map_err(Error::write)
 }
 
 /// Functions by their own and their callees' time.
@@ -30,16 +32,15 @@ pub fn write_profile_table(
     out: &mut impl Write,
     style: Style,
 ) -> Result<()> {
-    let mut page = Page { out, style };
-    page.profile(window, rows, title, limit.unwrap_or(20), hide_runtime).map_err(Error::write)
+    let mut report = Report { page: Page { out, style } };
+    report.profile(window, rows, title, limit.unwrap_or(20), hide_runtime).map_err(Error::write)
 }
 
-struct Page<'a, W> {
-    out: &'a mut W,
-    style: Style,
+struct Report<'a, W: Write> {
+    page: Page<'a, W>,
 }
 
-impl<W: Write> Page<'_, W> {
+impl<W: Write> Report<'_, W> {
     fn sched(&mut self, window: &Window, limit: usize) -> io::Result<()> {
         let account = Account::of(window);
         self.account(window, &account)?;
@@ -78,7 +79,7 @@ impl<W: Write> Page<'_, W> {
         self.heading("BLOCKED, BY WHERE AND WHY")?;
         for blocked in transitions.blocked.iter().take(limit) {
             let reason = blocked.reason.as_deref().unwrap_or("not known");
-            let text = format!("{:>9}  {}, {}", time(blocked.ns), count(blocked.count, "time"), escape(reason));
+            let text = format!("{:>9}  {}, {}", time(blocked.ns), count(blocked.count, "time"), reason);
             self.line(&text)?;
             self.frames(window, blocked.stack)?;
         }
@@ -95,7 +96,7 @@ impl<W: Write> Page<'_, W> {
                     Waker::Scheduler => "the runtime".to_owned(),
                 };
                 let indent = "   ".repeat(depth);
-                self.line(&format!("           {indent}{} ({}) <- {waker}", leaf(window, hop.stack), escape(reason)))?;
+                self.line(&format!("           {indent}{} ({}) <- {waker}", leaf(window, hop.stack), reason))?;
             }
         }
         Ok(())
@@ -120,24 +121,21 @@ impl<W: Write> Page<'_, W> {
             table.row([name.to_owned(), time(ns), percent(ns, account.total_ns), of_busy, reasons.join(", ")]);
         }
         self.table(&table)?;
-        let text = format!(
-            "{} goroutine-seconds in {}; beside them the scheduler was {} on a CPU",
-            seconds(account.total_ns),
-            time(window.length_ns),
-            time(account.scheduler_ns)
-        );
-        self.dim(&text)
+        self.page.sentence(&[
+            format!("{} goroutine-seconds in {}", seconds(account.total_ns), time(window.length_ns)),
+            format!("beside them the scheduler was {} on a CPU", time(account.scheduler_ns)),
+        ])
     }
 
     fn queues(&mut self, window: &Window) -> io::Result<()> {
-        let queues = [("runnable goroutine, for a P", &window.run_queue), ("runnable thread, for a CPU", &window.cpu_queue)];
+        let queues = [("goroutine for a P", &window.run_queue), ("thread for a CPU", &window.cpu_queue)];
         if queues.iter().all(|(_, waits)| waits.is_none()) {
             return Ok(());
         }
         self.blank()?;
         self.heading("HOW LONG WHAT COULD RUN HAD TO WAIT")?;
         let columns = [
-            ("WHO, FOR WHAT", Align::Left),
+            ("WHO WAITS", Align::Left),
             ("P50", Align::Right),
             ("P90", Align::Right),
             ("P99", Align::Right),
@@ -185,7 +183,7 @@ impl<W: Write> Page<'_, W> {
         }
         self.blank()?;
         self.heading("RUNTIME")?;
-        writeln!(self.out, "{}", facts.join(" · "))?;
+        self.page.sentence(&facts)?;
         if counters.ps.is_empty() {
             return Ok(());
         }
@@ -224,7 +222,7 @@ impl<W: Write> Page<'_, W> {
             ("NAME", Align::Left),
             ("ON CPU", Align::Right),
             ("OF ONE CPU", Align::Right),
-            ("WAITED FOR A CPU", Align::Right),
+            ("WAITED", Align::Right),
             ("SWITCHES", Align::Right),
         ]);
         for thread in used.iter().take(6) {
@@ -252,9 +250,9 @@ impl<W: Write> Page<'_, W> {
         self.heading(&format!("TOP STACKS: {}", label(class).to_uppercase()))?;
         for Group { row, ns, .. } in groups.iter().take(limit) {
             let mut about = vec![percent(*ns, total)];
-            about.extend(row.reason.as_deref().filter(|reason| !reason.is_empty()).map(|reason| escape(reason).into_owned()));
-            about.extend(row.creator.as_deref().map(|creator| format!("created by {}", escape(creator))));
-            about.extend(row.labels.iter().map(|(key, value)| format!("{}={}", escape(key), escape(value))));
+            about.extend(row.reason.as_deref().filter(|reason| !reason.is_empty()).map(|reason| reason.to_owned()));
+            about.extend(row.creator.as_deref().map(|creator| format!("created by {creator}")));
+            about.extend(row.labels.iter().map(|(key, value)| format!("{key}={value}")));
             self.line(&format!("{:>9}  {}", time(*ns), about.join(", ")))?;
             self.frames(window, row.stack)?;
         }
@@ -268,16 +266,17 @@ impl<W: Write> Page<'_, W> {
     fn frames(&mut self, window: &Window, stack: u32) -> io::Result<()> {
         let Some(stack) = window.stacks.get(stack as usize) else { return Ok(()) };
         let shown: Vec<_> = frames::shown(stack, false).collect();
-        for frame in shown.iter().take(FRAMES) {
-            let name = if frame.function.is_empty() { format!("[{:#x}]", frame.address) } else { escape(&frame.function).into_owned() };
-            let place = if frame.line > 0 { format!("  {}:{}", escape(base(&frame.file)), frame.line) } else { String::new() };
-            self.line(&format!("             {name}{place}"))?;
+        let names: Vec<String> = shown.iter().take(FRAMES).map(|frame| name(frame)).collect();
+        let column = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(60);
+        for (frame, name) in shown.iter().zip(&names) {
+            let place = if frame.line > 0 { format!("{}:{}", frame.file, frame.line) } else { String::new() };
+            self.page.frame(INDENT, column, name, &place, None)?;
         }
         if shown.len() > FRAMES {
-            self.dim(&format!("             ... {} more", shown.len() - FRAMES))?;
+            self.dim(&format!("{:INDENT$}... {} more", "", shown.len() - FRAMES))?;
         }
         match stack.cut {
-            Some(cut) => self.dim(&format!("             [{}]", cut.as_str())),
+            Some(cut) => self.dim(&format!("{:INDENT$}[{}]", "", cut.as_str())),
             None => Ok(()),
         }
     }
@@ -301,7 +300,7 @@ impl<W: Write> Page<'_, W> {
             self.dim(&format!("... and {}", count((functions.len() - limit) as u64, "more function")))?;
         }
         self.blank()?;
-        writeln!(self.out, "{title}: {} in {}", time(total), time(window.length_ns))?;
+        self.line(&format!("{title}: {} in {}", time(total), time(window.length_ns)))?;
         self.totals(window)
     }
 
@@ -337,39 +336,27 @@ impl<W: Write> Page<'_, W> {
             words.push(format!("probes took {:.2} %", share(ns)));
         }
         words.push(format!("goscope {:.1} %", share(cost.own_cpu_ns)));
-        let lossy = quality.lost() > 0;
-        let text = words.join(", ");
-        let text = if lossy { self.style.paint(Paint::Warning, &text) } else { self.style.paint(Paint::Dim, &text) };
-        writeln!(self.out, "{text}")
+        self.page.sentence(&words)
     }
 
     fn table(&mut self, table: &Table) -> io::Result<()> {
-        table.write_to(self.out, self.style)
+        table.write_to(self.page.out, self.page.style)
     }
 
     fn heading(&mut self, text: &str) -> io::Result<()> {
-        let text = self.style.paint(Paint::Accent, text);
-        writeln!(self.out, "{text}")
+        self.page.line(text, Paint::Accent)
     }
 
     fn dim(&mut self, text: &str) -> io::Result<()> {
-        let text = self.style.paint(Paint::Dim, text);
-        writeln!(self.out, "{text}")
+        self.page.line(text, Paint::Dim)
     }
 
-    /// Cut to a terminal's width.
     fn line(&mut self, text: &str) -> io::Result<()> {
-        match self.style.width.map(usize::from) {
-            Some(width) if text.chars().count() > width => {
-                let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-                writeln!(self.out, "{kept}…")
-            }
-            _ => writeln!(self.out, "{text}"),
-        }
+        self.page.line(text, Paint::Plain)
     }
 
     fn blank(&mut self) -> io::Result<()> {
-        writeln!(self.out)
+        self.page.blank()
     }
 }
 
@@ -388,11 +375,11 @@ fn label(class: Class) -> &'static str {
 /// The innermost frame that is not the runtime's.
 fn leaf(window: &Window, stack: u32) -> String {
     let leaf = window.stacks.get(stack as usize).and_then(|stack| frames::innermost(stack, false));
-    leaf.map_or_else(|| "[unknown]".to_owned(), |frame| escape(&frame.function).into_owned())
+    leaf.map_or_else(|| "[unknown]".to_owned(), name)
 }
 
-fn base(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
+fn name(frame: &Frame) -> String {
+    if frame.function.is_empty() { format!("[{:#x}]", frame.address) } else { frame.function.to_string() }
 }
 
 fn time(ns: u64) -> String {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::output::{Paint, Style, escape};
+use super::{Paint, Style, escape};
 
 pub struct Page<'a, W: Write> {
     pub out: &'a mut W,
