@@ -223,7 +223,8 @@ fn look(name: &str, wait: &Wait, look: &Look, context: &Context) -> Result<Windo
 /// As asked; or the closest look that is worth its price. Without the rights for probes, and when none was asked for: without probes.
 fn decide(process: &GoProcess, look: &Look, window: Duration, context: &Context) -> Result<(Options, Option<Plan>)> {
     let tier = look.tier.map(|tier| Tier::ALL[usize::from(tier)]);
-    let asked = Options { tier: tier.unwrap_or(Tier::Switches), hz: look.hz, switch_stacks: true, length: Some(look.duration) };
+    let asked =
+        Options { tier: tier.unwrap_or(Tier::Switches), hz: look.hz, switch_stacks: true, length: Some(look.duration), timeline: false };
     let transitions = asked.tier >= Tier::Transitions;
     if asked.tier == Tier::Counters {
         return Ok((asked, None));

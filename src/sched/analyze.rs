@@ -77,10 +77,13 @@ pub struct Group<'a> {
     pub count: u64,
 }
 
+/// Functions, reason, labels.
+type Shape<'a> = (Vec<&'a str>, Option<&'a str>, &'a [Label]);
+
 /// Most time first.
 pub fn grouped(window: &Window, class: Class) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
-    let mut known: FxHashMap<(Vec<&str>, Option<&str>, &[Label]), usize> = FxHashMap::default();
+    let mut known: FxHashMap<Shape<'_>, usize> = FxHashMap::default();
     // Rows are sorted by time, so the first one of a group has most.
     for row in window.rows.iter().filter(|row| row.class == class && row.ns() > 0) {
         let stack = window.stacks.get(row.stack as usize);

@@ -80,6 +80,7 @@ pub fn window() -> Window {
             }],
             unpaired: 1,
         }),
+        timeline: None,
         samples: 55,
         cost: Cost {
             plan: Some(Plan {

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
+use super::Options;
 use super::readings::Readings;
 use super::switches::OffCpu;
 use super::tally::{Key, Tally};
-use super::transitions::Follower;
+use super::timeline::Recorder;
+use super::transitions::{Follower, stack_of};
 use super::walks::{Told, Walks};
 use crate::error::Result;
 use crate::probes::wire::{Event, Stacked};
 use crate::probes::{StackWalker, Stream};
-use crate::sched::model::{Class, Counters, Quality, Row, Source, Stack, Tier, Transitions, Waits};
+use crate::sched::model::{Class, Counters, Quality, Row, Source, Stack, Tier, Timeline, Transitions, Waits};
 use crate::sys::memory::monotonic_ns;
 use crate::target::names::StackNames;
 use crate::target::native::NativeSymbols;
@@ -27,6 +29,7 @@ pub struct Collector<'a> {
     readings: Readings<'a>,
     off: OffCpu,
     follower: Option<Follower>,
+    timeline: Option<Recorder>,
     /// Ms that samples and switches have told of.
     ms: FxHashSet<u64>,
     samples: u64,
@@ -45,20 +48,22 @@ pub struct Named {
     pub counters: Counters,
     pub alive_ns: u64,
     pub samples: u64,
+    pub timeline: Option<Timeline>,
 }
 
 impl<'a> Collector<'a> {
     /// `sites`: addresses of the breakpoints that will be set. Errors: Target when offsets of the runtime's records are not known.
-    pub fn new(process: &'a GoProcess, tier: Tier, sites: Vec<u64>) -> Result<Self> {
+    pub fn new(process: &'a GoProcess, options: &Options, sites: Vec<u64>) -> Result<Self> {
         Ok(Collector {
             process,
-            tier,
+            tier: options.tier,
+            timeline: options.timeline.then(Recorder::new),
             walker: StackWalker::new(process, sites),
             tally: Tally::new(process),
             walks: Walks::new(process)?,
             readings: Readings::new(process),
             off: OffCpu::default(),
-            follower: (tier >= Tier::Transitions).then(|| Follower::new(process)).transpose()?,
+            follower: (options.tier >= Tier::Transitions).then(|| Follower::new(process)).transpose()?,
             ms: FxHashSet::default(),
             samples: 0,
             lost: 0,
@@ -82,6 +87,7 @@ impl<'a> Collector<'a> {
             self.broken = gap || std::mem::take(&mut self.gap_before);
             self.gap_before = gap;
             if self.broken {
+                self.timeline.iter_mut().for_each(Recorder::gap);
                 self.off.forget();
                 self.follower.iter_mut().for_each(Follower::forget);
             }
@@ -93,7 +99,11 @@ impl<'a> Collector<'a> {
         if self.walks.is_due() || last {
             let told = Told { running: self.tier > Tier::Counters, ms: &self.ms };
             // A process that has just ended leaves what was seen until then.
+            let first = self.walks.is_first();
             let _ = self.walks.walk(&mut self.tally, &told);
+            if first && let Some(timeline) = &mut self.timeline {
+                timeline.present = self.walks.present();
+            }
             self.readings.read();
         }
         if last {
@@ -112,13 +122,16 @@ impl<'a> Collector<'a> {
                 let class = if sample.is_scheduler() { Class::Scheduler } else { Class::OnCpu };
                 let key = self.key(&sample, class, Source::Sample);
                 self.tally.sample(key);
+                self.timeline.iter_mut().for_each(|timeline| timeline.sample(&sample, key.stack));
             }
             Event::SwitchOut(out) => {
                 self.ms.insert(out.go.m);
                 let key = self.key(&out, Class::Syscall, Source::Switch);
                 self.off.out(&out, key);
+                self.timeline.iter_mut().for_each(|timeline| timeline.out(&out, key.stack));
             }
             Event::SwitchIn(switch) => {
+                self.timeline.iter_mut().for_each(|timeline| timeline.back(&switch));
                 for (key, interval) in self.off.back(&switch) {
                     self.tally.interval(key, interval);
                 }
@@ -126,9 +139,10 @@ impl<'a> Collector<'a> {
             // Between two events something may be missing that changes what they mean.
             Event::Transition(_) if self.broken => {}
             Event::Transition(transition) => {
-                if let Some(follower) = &mut self.follower {
-                    follower.on(self.process, &mut self.tally, &transition);
-                }
+                let stack = stack_of(self.process, &mut self.tally, &transition);
+                self.follower.iter_mut().for_each(|follower| follower.on(&transition, stack));
+                let reasons = &self.process.runtime.wait_reasons;
+                self.timeline.iter_mut().for_each(|timeline| timeline.transition(&transition, stack, reasons));
             }
         }
     }
@@ -154,7 +168,16 @@ impl<'a> Collector<'a> {
         if self.tier == Tier::Counters {
             split_running(&mut rows, target_cpu_ns);
         }
-        Named { rows, stacks, transitions, run_queue: exact.or(time_to_run), counters, alive_ns, samples: self.samples }
+        Named {
+            rows,
+            stacks,
+            transitions,
+            run_queue: exact.or(time_to_run),
+            counters,
+            alive_ns,
+            samples: self.samples,
+            timeline: self.timeline.map(Recorder::finish),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod readings;
 mod switches;
 mod tally;
 mod threads;
+mod timeline;
 mod transitions;
 mod walks;
 
@@ -33,6 +34,8 @@ pub struct Options {
     pub switch_stacks: bool,
     /// `None`: until told to stop.
     pub length: Option<Duration>,
+    /// Keep what happened in its order.
+    pub timeline: bool,
 }
 
 /// Between two looks at the rings; they are read earlier when there is much in them.
@@ -46,8 +49,8 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
     let target = TargetFacts::of(process);
     let mut quality =
         Quality { layout: process.layout_source.as_str().to_owned(), warnings: process.warnings.clone(), ..Quality::default() };
-    let sites = sites_of(process, options.tier, &mut quality.warnings);
-    let mut collector = Collector::new(process, options.tier, sites.iter().map(|found| found.address).collect())?;
+    let sites = sites_of(process, options, &mut quality.warnings);
+    let mut collector = Collector::new(process, options, sites.iter().map(|found| found.address).collect())?;
     let attaching = Instant::now();
     let mut stream = match options.tier {
         Tier::Counters => None,
@@ -86,7 +89,8 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
         cost.detach_ns = nanos(detaching.elapsed());
     }
     cost.own_cpu_ns = own_cpu_ns() - cpu_before;
-    let Named { rows, stacks, transitions, run_queue, counters, alive_ns, samples } = collector.finish(cost.target_cpu_ns, &mut quality);
+    let Named { rows, stacks, transitions, run_queue, counters, alive_ns, samples, timeline } =
+        collector.finish(cost.target_cpu_ns, &mut quality);
     count_gaps(&stacks, &mut quality);
     Ok(Window {
         captured_at,
@@ -101,6 +105,7 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
         cpu_queue,
         counters,
         transitions,
+        timeline,
         samples,
         cost,
         quality,
@@ -127,9 +132,14 @@ fn too_much_lost(stream: Option<&Stream>, options: &Options, after: Duration, qu
 }
 
 /// What a tier watches of the runtime; a site that this binary does not have is named.
-fn sites_of(process: &GoProcess, tier: Tier, warnings: &mut Vec<String>) -> Vec<Found> {
-    let of_tiers: [(Tier, &[Site]); 2] = [(Tier::Rare, &Site::RARE), (Tier::Transitions, &Site::TRANSITIONS)];
-    let wanted: Vec<Site> = of_tiers.iter().filter(|(of, _)| tier >= *of).flat_map(|(_, sites)| sites.iter().copied()).collect();
+fn sites_of(process: &GoProcess, options: &Options, warnings: &mut Vec<String>) -> Vec<Found> {
+    let of_tiers: [(bool, &[Site]); 3] = [
+        (options.tier >= Tier::Rare, &Site::RARE),
+        (options.tier >= Tier::Transitions, &Site::TRANSITIONS),
+        // Who ends unseen would stay in a drawing for ever.
+        (options.tier >= Tier::Transitions && options.timeline, &[Site::Godead]),
+    ];
+    let wanted: Vec<Site> = of_tiers.iter().filter(|(wanted, _)| *wanted).flat_map(|(_, sites)| sites.iter().copied()).collect();
     let mut sites = Vec::new();
     for found in sites::find(process, &wanted) {
         match found {

@@ -111,7 +111,7 @@ pub fn choose(asked: &Options, rates: &Rates, prices: &Prices, percent: f64) -> 
 mod tests {
     use super::*;
 
-    const ASKED: Options = Options { tier: Tier::Switches, hz: 97, switch_stacks: true, length: None };
+    const ASKED: Options = Options { tier: Tier::Switches, hz: 97, switch_stacks: true, length: None, timeline: false };
     const PRICES: Prices =
         Prices { switch_told: 4000.0, switch_counted: 300.0, switch_other: 60.0, site_stack: 2000.0, site_plain: 1000.0 };
 

@@ -1,6 +1,8 @@
 //! What each transition of a goroutine tells: how long it was runnable, what it was blocked on, who woke it, and what that one had
 //! been waiting for before.
 
+use std::ops::Range;
+
 use hdrhistogram::Histogram;
 use rustc_hash::FxHashMap;
 
@@ -31,7 +33,8 @@ pub struct Follower {
     paths: FxHashMap<Vec<RawHop>, (u64, u64)>,
     /// Put on a P without having been seen to become runnable.
     unpaired: u64,
-    scheduler_functions: Timers,
+    /// Functions that make goroutines ready because their time has come (`runtime/time.go`), as live addresses.
+    timers: Vec<Range<u64>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,15 +66,13 @@ enum RawWaker {
     Scheduler,
 }
 
-/// Functions that make goroutines ready because their time has come (`runtime/time.go`), as ranges of text offsets.
-struct Timers(Vec<std::ops::Range<u32>>);
-
 impl Follower {
     pub fn new(process: &GoProcess) -> Result<Follower> {
         // Two digits that count.
         let empty = Histogram::new(2).map_err(|e| Error::io("cannot make a histogram").because(e))?;
         let names = ["runtime.goroutineReady", "runtime.(*timer).unlockAndRun", "runtime.runOneTimer", "runtime.(*timers).run"];
         let found = process.module.pclntab.find_names(&names);
+        let live = |offset: u32| process.bias.wrapping_add(process.module.text).wrapping_add(u64::from(offset));
         Ok(Follower {
             runnable: FxHashMap::default(),
             parked: FxHashMap::default(),
@@ -82,22 +83,22 @@ impl Follower {
             blocked: FxHashMap::default(),
             paths: FxHashMap::default(),
             unpaired: 0,
-            scheduler_functions: Timers(found.into_iter().flatten().map(|func| func.start..func.end).collect()),
+            timers: found.into_iter().flatten().map(|func| live(func.start)..live(func.end)).collect(),
         })
     }
 
-    pub fn on(&mut self, process: &GoProcess, tally: &mut Tally, event: &Transition) {
+    /// `stack` is the number of the event's stack in the tally.
+    pub fn on(&mut self, event: &Transition, stack: Option<u32>) {
         let now = event.head.time_ns;
         match event.site {
             Site::Gopark => {
-                let (pcs, cut) = stack(process, &event.pcs);
-                let parked = Parked { since_ns: now, reason: event.reason, stack: tally.stack(Vec::new(), pcs, cut) };
+                let parked = Parked { since_ns: now, reason: event.reason, stack: stack.unwrap_or(0) };
                 self.parked.insert(event.goid, parked);
             }
             Site::Runqput => {
                 self.runnable.entry(event.goid).or_insert(now);
                 if self.parked.contains_key(&event.goid) {
-                    let by = self.waker(process, tally, event);
+                    let by = self.waker(event, stack);
                     self.wake(event.goid, now, by, event.by_goid);
                 }
             }
@@ -156,13 +157,11 @@ impl Follower {
         }
     }
 
-    fn waker(&self, process: &GoProcess, tally: &mut Tally, event: &Transition) -> RawWaker {
+    fn waker(&self, event: &Transition, stack: Option<u32>) -> RawWaker {
         if event.by_goid != 0 {
-            let (pcs, cut) = stack(process, &event.pcs);
-            return RawWaker::Goroutine(tally.stack(Vec::new(), pcs, cut));
+            return RawWaker::Goroutine(stack.unwrap_or(0));
         }
-        let offset = |pc: u64| u32::try_from(pc.wrapping_sub(process.bias).wrapping_sub(process.module.text)).unwrap_or(u32::MAX);
-        let is_timer = event.pcs.iter().any(|&pc| self.scheduler_functions.0.iter().any(|range| range.contains(&offset(pc))));
+        let is_timer = event.pcs.iter().any(|&pc| self.timers.iter().any(|range| range.contains(&pc)));
         if is_timer { RawWaker::Timer } else { RawWaker::Scheduler }
     }
 
@@ -207,6 +206,14 @@ fn quantiles(waits: &Histogram<u64>) -> Option<Waits> {
         p99: exact(waits.value_at_quantile(0.99)),
         max: exact(waits.max()),
         source: "uprobes",
+    })
+}
+
+/// The number of an event's stack; `None` when it came without one.
+pub fn stack_of(process: &GoProcess, tally: &mut Tally, event: &Transition) -> Option<u32> {
+    (!event.pcs.is_empty()).then(|| {
+        let (pcs, cut) = stack(process, &event.pcs);
+        tally.stack(Vec::new(), pcs, cut)
     })
 }
 

@@ -7,7 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::tally::{Key, Tally};
 use crate::error::Result;
-use crate::sched::model::{Class, Quality, Source};
+use crate::sched::model::{Class, Present, Quality, Source};
 use crate::target::goroutines::Status;
 use crate::target::runtime::GoProcess;
 use crate::target::walk::{Depth, Walked, Walker};
@@ -32,6 +32,8 @@ pub struct Walks<'a> {
     depth: Depth,
     alive_ns: u64,
     quality: Quality,
+    /// Of the first walk.
+    present: Vec<Present>,
 }
 
 struct Seen {
@@ -61,6 +63,7 @@ impl<'a> Walks<'a> {
             depth: Depth::Stacks,
             alive_ns: 0,
             quality: Quality::default(),
+            present: Vec::new(),
         })
     }
 
@@ -84,6 +87,9 @@ impl<'a> Walks<'a> {
         self.quality.torn += walk.quality.torn;
         self.quality.skipped += walk.quality.skipped + walk.quality.no_room;
         self.quality.not_resident += walk.quality.not_resident;
+        if self.quality.walks == 1 {
+            self.present = walk.goroutines.iter().filter_map(|goroutine| self.present_as(goroutine)).collect();
+        }
         let mut keys: FxHashMap<Key, u64> = FxHashMap::default();
         for goroutine in &walk.goroutines {
             if let Some(key) = self.key(goroutine, told) {
@@ -116,6 +122,13 @@ impl<'a> Walks<'a> {
         }
     }
 
+    fn present_as(&self, goroutine: &Walked) -> Option<Present> {
+        let nothing = FxHashSet::default();
+        let key = self.key(goroutine, &Told { running: false, ms: &nothing })?;
+        let reason = self.process.runtime.wait_reasons.get(usize::from(goroutine.wait_reason)).filter(|_| key.reason != 0).cloned();
+        Some(Present { goid: goroutine.goid, state: key.class, reason, stack: key.stack })
+    }
+
     fn key(&self, goroutine: &Walked, told: &Told<'_>) -> Option<Key> {
         let reason = || self.reasons.get(usize::from(goroutine.wait_reason)).copied().unwrap_or(0);
         let text = self.process.runtime.wait_reasons.get(usize::from(goroutine.wait_reason)).map_or("", |text| &**text);
@@ -133,6 +146,15 @@ impl<'a> Walks<'a> {
         let labels = goroutine.labels.and_then(|set| self.labels.get(set as usize).copied()).unwrap_or(0);
         let stack = self.stacks.get(goroutine.stack as usize).copied()?;
         Some(Key { class, source: Source::Walk, reason, stack, go_pc: goroutine.go_pc, labels })
+    }
+
+    pub fn is_first(&self) -> bool {
+        self.quality.walks == 0
+    }
+
+    /// Whom the last walk met.
+    pub fn present(&mut self) -> Vec<Present> {
+        std::mem::take(&mut self.present)
     }
 
     /// Goroutine-nanoseconds of all that were alive.
