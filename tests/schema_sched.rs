@@ -18,6 +18,10 @@ const WEIGHT: Weight = Weight { unit: "us", counts: "events", kind: "wall", titl
 /// Maps whose keys are data.
 const FREE: &[&str] = &["labels"];
 
+fn all(window: &Window) -> Vec<&Row> {
+    window.rows.iter().collect()
+}
+
 fn empty() -> Window {
     let full = window();
     Window {
@@ -38,7 +42,7 @@ fn documents() {
     for command in ["sched", "profile"] {
         let schema = schema::document(command);
         for window in [window(), empty()] {
-            schema::check(&schema, &serde_json::to_value(report::document(command, &window)).unwrap(), FREE);
+            schema::check(&schema, &serde_json::to_value(report::document(command, &window, &all(&window))).unwrap(), FREE);
         }
     }
 }
@@ -49,7 +53,7 @@ fn lines() {
         let schema = schema::line(command);
         for window in [window(), empty()] {
             let mut out = Vec::new();
-            report::write_jsonl(command, &window, &mut out).unwrap();
+            report::write_jsonl(command, &window, &all(&window), &mut out).unwrap();
             let lines: Vec<Value> = String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             lines.iter().for_each(|line| schema::check(&schema, line, FREE));
             assert_eq!(lines.len(), window.rows.len() + 2);

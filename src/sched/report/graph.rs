@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::formats::folded::push_frames;
 use crate::formats::pprof::{Builder, Place};
+use crate::formats::speedscope;
 use crate::output::{escape, flame_graph, timestamp};
 use crate::sched::model::{Frame, FrameKind, Row, Stack, Window};
 use crate::target::frames;
@@ -73,6 +74,30 @@ fn name(frame: &Frame) -> Cow<'_, str> {
         FrameKind::Unresolved if frame.function.is_empty() => Cow::Owned(format!("[{:#x}]", frame.address)),
         _ => Cow::Borrowed(&*frame.function),
     }
+}
+
+/// One profile of stacks with nanoseconds.
+pub fn write_speedscope(window: &Window, rows: &[&Row], weight: &Weight, out: &mut impl Write) -> Result<()> {
+    let title = format!("{} of pid {}, {} lost events", weight.title, window.target.pid, window.quality.lost());
+    let mut builder = speedscope::Builder::new(&title);
+    let mut profile = speedscope::Sampled::new(weight.title, speedscope::Unit::Nanoseconds);
+    let empty = Stack::default();
+    for row in rows.iter().filter(|row| row.ns() > 0) {
+        let stack = window.stacks.get(row.stack as usize).unwrap_or(&empty);
+        let shown: Vec<&Frame> = frames::shown(stack, !weight.hide_runtime).collect();
+        let cut = stack.cut.map(|cut| format!("[{}]", cut.as_str()));
+        let reason = row.reason.as_deref().filter(|reason| !reason.is_empty()).map(|reason| format!("[{reason}]"));
+        let bare = |name: &str, builder: &mut speedscope::Builder| builder.frame(&Place { function: name, file: "", line: 0 });
+        let mut ids = Vec::with_capacity(shown.len() + 2);
+        ids.extend(cut.map(|cut| bare(&cut, &mut builder)));
+        for frame in shown.iter().rev() {
+            ids.push(builder.frame(&Place { function: &name(frame), file: &frame.file, line: frame.line }));
+        }
+        ids.extend(reason.map(|reason| bare(&reason, &mut builder)));
+        profile.sample(ids, row.ns());
+    }
+    builder.push_sampled(profile);
+    builder.write(out).map_err(Error::write)
 }
 
 /// Two values a sample: how often it was seen, and how long it lasted.

@@ -12,13 +12,13 @@ use crate::sched::model::{self, Frame, Row, Stack, Window};
 use crate::target::frames;
 
 /// `command` is `sched` or `profile`. Rows come with their stacks.
-pub fn document<'a>(command: &str, window: &'a Window) -> impl Serialize + 'a {
-    let body = Body { facts: Facts::of(window), stacks: window.rows.iter().map(|row| RowOut::of(row, window)).collect::<Vec<_>>() };
+pub fn document<'a>(command: &str, window: &'a Window, rows: &[&'a Row]) -> impl Serialize + 'a {
+    let body = Body { facts: Facts::of(window), stacks: rows.iter().map(|row| RowOut::of(row, window)).collect() };
     Envelope::new(command, window.captured_at, Target::of(&window.target), Quality::of(window), body)
 }
 
 /// A header, one line a row, a summary.
-pub fn write_jsonl(command: &str, window: &Window, out: &mut impl Write) -> Result<()> {
+pub fn write_jsonl(command: &str, window: &Window, rows: &[&Row], out: &mut impl Write) -> Result<()> {
     #[derive(Serialize)]
     struct Line<'a> {
         r#type: &'static str,
@@ -36,10 +36,10 @@ pub fn write_jsonl(command: &str, window: &Window, out: &mut impl Write) -> Resu
     struct Empty {}
     let header = Envelope::new(command, window.captured_at, Target::of(&window.target), Quality::of(window), Empty {}).header();
     write_line(out, &header)?;
-    for row in &window.rows {
+    for row in rows {
         write_line(out, &Line { r#type: "stack", row: RowOut::of(row, window) })?;
     }
-    write_line(out, &Summary { r#type: "summary", rows: window.rows.len(), facts: Facts::of(window) })
+    write_line(out, &Summary { r#type: "summary", rows: rows.len(), facts: Facts::of(window) })
 }
 
 #[derive(Serialize)]

@@ -1,0 +1,177 @@
+//! `goscope sched` and `goscope profile`: their command lines.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+mod look;
+mod render;
+
+use super::target::Wait;
+use super::{Context, values};
+use crate::error::{Error, Kind, Result};
+use crate::sched::model::Window;
+use render::{View, open, render};
+
+const SCHED_EXAMPLES: &str = "\
+Examples:
+  goscope sched payments                       10 s: one account of all goroutine time
+  goscope sched 4711 --duration 30s --format json
+  goscope sched 4711 --tier 0                  the runtime's own counters only: no probe, no BPF rights";
+
+const PROFILE_EXAMPLES: &str = "\
+Examples:
+  goscope profile payments                              CPU time by function, 10 s
+  goscope profile 4711 --mode off-cpu --format svg -o off.svg
+  goscope profile 4711 --format pprof -o cpu.pb.gz      then: go tool pprof -http : cpu.pb.gz";
+
+/// Show who runs, who waits for a P or a CPU, who blocks on what, and for how long
+///
+/// Looks for a window of time without stopping anything: the kernel's context switches and clock,
+/// and the runtime's own counters. What each tier costs is printed before and after.
+#[derive(Debug, Args)]
+#[command(after_help = SCHED_EXAMPLES)]
+pub struct SchedArgs {
+    /// Process id or name
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    #[command(flatten)]
+    pub wait: Wait,
+    /// How to print
+    #[arg(long, value_enum, default_value = "table", env = "GOSCOPE_FORMAT", hide_env_values = true)]
+    pub format: SchedFormat,
+    #[command(flatten)]
+    pub look: Look,
+    /// Only say what looking would cost, in each tier, and look at nothing
+    #[arg(long)]
+    pub plan: bool,
+    /// Show at most N stacks of each kind in a table
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// Show where CPU, off-CPU or wall-clock time goes, by function
+#[derive(Debug, Args)]
+#[command(after_help = PROFILE_EXAMPLES)]
+pub struct ProfileArgs {
+    /// Process id or name
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    #[command(flatten)]
+    pub wait: Wait,
+    /// Which time
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub mode: Mode,
+    /// How to print
+    #[arg(long, value_enum, default_value = "table", env = "GOSCOPE_FORMAT", hide_env_values = true)]
+    pub format: SchedFormat,
+    #[command(flatten)]
+    pub look: Look,
+    /// Show at most N functions in a table
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Leave out the runtime's own frames, and time that is all the runtime's
+    #[arg(long)]
+    pub hide_runtime: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Looking")]
+pub struct Look {
+    /// How long to look
+    #[arg(long, value_name = "DURATION", value_parser = values::period, default_value = "10s", env = "GOSCOPE_DURATION", hide_env_values = true)]
+    pub duration: Duration,
+    /// How closely: 0 the runtime's counters, 1 also the kernel's switches and clock, 2 also the runtime's rare events, 3 also each
+    /// transition of a goroutine
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub tier: Option<u8>,
+    /// Without --tier: the most that looking may cost the target, in percent of one CPU; `off` for no limit
+    #[arg(long, value_name = "PERCENT", value_parser = Percent::parse, default_value = "1", env = "GOSCOPE_MAX_OVERHEAD", hide_env_values = true)]
+    pub max_overhead: Percent,
+    /// Samples a second of each CPU
+    #[arg(long, value_name = "N", default_value_t = 97, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub hz: u32,
+    /// Exit 1 when more than this share of events was lost
+    #[arg(long, value_name = "PERCENT", value_parser = values::percent)]
+    pub max_loss: Option<f64>,
+}
+
+/// Of one CPU.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Percent(pub f64);
+
+impl Percent {
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "off" => Ok(Percent(f64::INFINITY)),
+            _ => values::percent(text).map(|share| Percent(100.0 * share)),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchedFormat {
+    /// For people
+    Table,
+    /// One document
+    Json,
+    /// One object a line
+    Jsonl,
+    /// Stacks with microseconds, for flame graph tools
+    Folded,
+    /// For `go tool pprof`
+    Pprof,
+    /// Flame graph
+    Svg,
+    /// For speedscope.app
+    Speedscope,
+    /// For ui.perfetto.dev: CPUs, threads, Ps and goroutines over time
+    Perfetto,
+    /// For `go tool trace`: each transition (tier 3)
+    Trace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// On a CPU
+    Cpu,
+    /// Blocked in the kernel, or waiting for a CPU
+    OffCpu,
+    /// All time of all goroutines
+    Wall,
+    /// Goroutines by where they wait
+    Goroutine,
+}
+
+pub fn run_sched(args: &SchedArgs, context: &Context) -> Result<()> {
+    if args.plan {
+        return look::run_plan(args, context);
+    }
+    let view = View::Sched { limit: args.limit };
+    look_and_render(&args.target, &args.wait, &args.look, args.format, &view, context)
+}
+
+pub fn run_profile(args: &ProfileArgs, context: &Context) -> Result<()> {
+    let view = View::Profile { mode: args.mode, limit: args.limit, hide_runtime: args.hide_runtime };
+    look_and_render(&args.target, &args.wait, &args.look, args.format, &view, context)
+}
+
+fn look_and_render(name: &str, wait: &Wait, look: &Look, format: SchedFormat, view: &View, context: &Context) -> Result<()> {
+    let mut out = open(format, context)?;
+    let window = look::look(name, wait, look, format, context)?;
+    render(&window, format, view, &mut out)?;
+    out.finish()?;
+    judge(&window, look)
+}
+
+/// Findings, when more was lost than `--max-loss` allows.
+fn judge(window: &Window, look: &Look) -> Result<()> {
+    let (sent, lost) = (window.quality.sent(), window.quality.lost());
+    match look.max_loss {
+        Some(limit) if lost as f64 > limit * sent.max(1) as f64 => {
+            let message = format!("{lost} of {sent} events were lost, more than --max-loss allows");
+            Err(Error::new(Kind::Findings, message))
+        }
+        _ => Ok(()),
+    }
+}
