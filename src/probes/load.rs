@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use aya::maps::{Map, PerCpuArray};
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
-use aya::programs::{BtfTracePoint, PerfEvent, ProgramError};
+use aya::programs::{BtfTracePoint, PerfEvent, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 
 use super::sites::Found;
@@ -23,9 +23,11 @@ use crate::target::runtime::GoProcess;
 
 static SCHED: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched.bpf.o"));
 
-/// Per CPU. At 4 KiB pages 1 MiB.
-const RING_PAGES: usize = 256;
-/// At most a sixteenth of the ring: one that is as large as the ring loses events while the reader wakes up.
+/// Pages of all rings together (32 MiB at 4 KiB), of one at most and at least.
+const ALL_PAGES: usize = 8192;
+const MOST_PAGES: usize = 1024;
+const LEAST_PAGES: usize = 64;
+/// A fraction of the ring: one that is as large as the ring loses events while the reader wakes up.
 const WATERMARK: u32 = 64 << 10;
 /// PROC_PID_INIT_INO (include/linux/proc_ns.h): the inode of the first pid namespace.
 const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
@@ -114,8 +116,10 @@ impl Probes {
         }
         let ebpf = loader.load(SCHED).map_err(|e| cannot("load the probes", &e))?;
         let mut rings = Vec::new();
-        for cpu in online_cpus()? {
-            match Ring::open(cpu, RING_PAGES, WATERMARK) {
+        let cpus = online_cpus()?;
+        let pages = (ALL_PAGES / cpus.len().max(1)).clamp(LEAST_PAGES, MOST_PAGES);
+        for cpu in cpus {
+            match open_ring(cpu, pages) {
                 Ok(ring) => rings.push((cpu, ring)),
                 // Taken off line since.
                 Err(e) if e.raw_os_error() == Some(libc::ENODEV) => {}
@@ -163,10 +167,23 @@ impl Probes {
 
     fn program<'a, T>(&'a mut self, name: &str) -> Result<&'a mut T>
     where
-        &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+        &'a mut T: TryFrom<&'a mut Program, Error = ProgramError>,
     {
         let program = self.ebpf.program_mut(name).ok_or_else(|| missing(name))?;
         program.try_into().map_err(|_| missing(name))
+    }
+
+    /// Detaches everything; what was sent can still be read.
+    pub(super) fn stop(&mut self) {
+        self.uprobes = None;
+        for (_, program) in self.ebpf.programs_mut() {
+            // One that was never loaded says so, which is as well.
+            let _ = match program {
+                Program::BtfTracePoint(program) => program.unload(),
+                Program::PerfEvent(program) => program.unload(),
+                _ => Ok(()),
+            };
+        }
     }
 
     /// How long a program has run so far, in nanoseconds, and how often; zero unless the kernel is told to count.
@@ -184,6 +201,15 @@ impl Probes {
         let map = self.ebpf.map("counters").and_then(|map| PerCpuArray::<_, u64>::try_from(map).ok());
         let values = map.and_then(|map| map.get(&index, 0).ok());
         values.map_or_else(Vec::new, |values| values.iter().copied().collect())
+    }
+}
+
+/// Smaller, where so much memory may not be locked (kernel.perf_event_mlock_kb).
+fn open_ring(cpu: u32, pages: usize) -> io::Result<Ring> {
+    let ring = Ring::open(cpu, pages, WATERMARK);
+    match &ring {
+        Err(e) if e.raw_os_error() == Some(libc::EPERM) && pages > LEAST_PAGES => open_ring(cpu, pages / 2),
+        _ => ring,
     }
 }
 

@@ -99,6 +99,11 @@ impl Stream {
         Stream { probes, pending: BinaryHeap::new(), received: BTreeMap::new(), released_ns: 0, late: 0 }
     }
 
+    /// Detaches the probes. What they sent is still there to be drained; what they took is not known any more.
+    pub fn stop(&mut self) {
+        self.probes.stop();
+    }
+
     /// Waits until a ring has much in it, at most so long.
     pub fn wait(&self, timeout: Duration) {
         let fds: Vec<BorrowedFd<'_>> = self.probes.rings.iter().map(|(_, ring)| ring.as_fd()).collect();

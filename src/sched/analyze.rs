@@ -98,6 +98,42 @@ pub fn grouped(window: &Window, class: Class) -> Vec<Group<'_>> {
     groups
 }
 
+/// What a profile's rows are put together by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
+    Function,
+    /// The goroutines' first function.
+    Kind,
+    /// The function with the `go` statement.
+    Creator,
+    /// The value of a pprof label.
+    Label(String),
+}
+
+/// Most time first. But for functions, there is no time of callees: both are the same.
+pub fn shares(window: &Window, rows: &[&Row], by: &By, hide_runtime: bool) -> Vec<Share> {
+    let value = |row: &Row| -> Arc<str> {
+        let found = match by {
+            By::Function => None,
+            By::Kind => row.start.clone(),
+            By::Creator => row.creator.clone(),
+            By::Label(key) => row.labels.iter().find(|(known, _)| **known == **key).map(|(_, value)| value.clone()),
+        };
+        found.unwrap_or_else(|| Arc::from("-"))
+    };
+    if *by == By::Function {
+        return by_function(window, rows, hide_runtime);
+    }
+    let mut sums: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+    for row in rows {
+        *sums.entry(value(row)).or_default() += row.ns();
+    }
+    let share = |(name, ns): (Arc<str>, u64)| Share { name, flat_ns: ns, cumulative_ns: ns };
+    let mut shares: Vec<Share> = sums.into_iter().map(share).collect();
+    shares.sort_by_key(|share| std::cmp::Reverse(share.flat_ns));
+    shares
+}
+
 /// One function's part of a profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share {

@@ -10,6 +10,7 @@ mod render;
 use super::target::Wait;
 use super::{Context, values};
 use crate::error::{Error, Kind, Result};
+use crate::sched::analyze::By;
 use crate::sched::model::Window;
 use render::{View, open, render};
 
@@ -70,6 +71,9 @@ pub struct ProfileArgs {
     /// Show at most N functions in a table
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+    /// Put a table's rows together by function, kind (the goroutine's first function), creator, or label=KEY
+    #[arg(long, value_name = "BY", value_parser = parse_by, default_value = "function")]
+    pub by: By,
     /// Leave out the runtime's own frames, and time that is all the runtime's
     #[arg(long)]
     pub hide_runtime: bool,
@@ -152,7 +156,7 @@ pub fn run_sched(args: &SchedArgs, context: &Context) -> Result<()> {
 }
 
 pub fn run_profile(args: &ProfileArgs, context: &Context) -> Result<()> {
-    let view = View::Profile { mode: args.mode, limit: args.limit, hide_runtime: args.hide_runtime };
+    let view = View::Profile { mode: args.mode, by: args.by.clone(), limit: args.limit, hide_runtime: args.hide_runtime };
     look_and_render(&args.target, &args.wait, &args.look, args.format, &view, context)
 }
 
@@ -162,6 +166,18 @@ fn look_and_render(name: &str, wait: &Wait, look: &Look, format: SchedFormat, vi
     render(&window, format, view, &mut out)?;
     out.finish()?;
     judge(&window, look)
+}
+
+fn parse_by(text: &str) -> std::result::Result<By, String> {
+    match text {
+        "function" => Ok(By::Function),
+        "kind" => Ok(By::Kind),
+        "creator" => Ok(By::Creator),
+        _ => match text.strip_prefix("label=") {
+            Some(key) if !key.is_empty() => Ok(By::Label(key.to_owned())),
+            _ => Err("write function, kind, creator or label=KEY".to_owned()),
+        },
+    }
 }
 
 /// Findings, when more was lost than `--max-loss` allows.

@@ -4,6 +4,7 @@ use super::{Mode, SchedFormat};
 use crate::cli::Context;
 use crate::error::Result;
 use crate::output::{self, Output};
+use crate::sched::analyze::By;
 use crate::sched::model::{Class, Row, Source, Window};
 use crate::sched::report::{self, Weight};
 
@@ -12,7 +13,7 @@ pub enum View {
     /// All goroutine time.
     Sched { limit: Option<usize> },
     /// Time of one kind, by function.
-    Profile { mode: Mode, limit: Option<usize>, hide_runtime: bool },
+    Profile { mode: Mode, by: By, limit: Option<usize>, hide_runtime: bool },
 }
 
 impl SchedFormat {
@@ -46,8 +47,9 @@ pub fn render(window: &Window, format: SchedFormat, view: &View, out: &mut Outpu
             let style = out.style();
             match view {
                 View::Sched { limit } => report::write_table(window, *limit, out, style),
-                View::Profile { limit, .. } => {
-                    report::write_profile_table(window, &rows, weight.title, *limit, weight.hide_runtime, out, style)
+                View::Profile { by, limit, hide_runtime, .. } => {
+                    let profile = report::Profile { title: weight.title, by, limit: *limit, hide_runtime: *hide_runtime };
+                    report::write_profile_table(window, &rows, &profile, out, style)
                 }
             }
         }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Options;
+use super::labels::{LabelReader, Labels};
 use super::readings::Readings;
 use super::switches::OffCpu;
 use super::tally::{Key, Tally};
@@ -27,6 +28,9 @@ pub struct Collector<'a> {
     tally: Tally,
     walks: Walks<'a>,
     readings: Readings<'a>,
+    label_reader: LabelReader<'a>,
+    /// Of the events at hand, by address.
+    labels: FxHashMap<u64, Labels>,
     off: OffCpu,
     follower: Option<Follower>,
     timeline: Option<Recorder>,
@@ -59,9 +63,11 @@ impl<'a> Collector<'a> {
             tier: options.tier,
             timeline: options.timeline.then(Recorder::new),
             walker: StackWalker::new(process, sites),
-            tally: Tally::new(process),
+            tally: Tally::new(),
             walks: Walks::new(process)?,
             readings: Readings::new(process),
+            label_reader: LabelReader::new(process),
+            labels: FxHashMap::default(),
             off: OffCpu::default(),
             follower: (options.tier >= Tier::Transitions).then(|| Follower::new(process)).transpose()?,
             ms: FxHashSet::default(),
@@ -78,7 +84,6 @@ impl<'a> Collector<'a> {
 
     /// Takes what has come; the last time, all of it.
     pub fn round(&mut self, stream: Option<&mut Stream>, last: bool) {
-        self.tally.forget_labels();
         if let Some(stream) = stream {
             let (_, lost) = stream.sent_and_lost();
             let gap = lost > self.lost;
@@ -91,7 +96,10 @@ impl<'a> Collector<'a> {
                 self.off.forget();
                 self.follower.iter_mut().for_each(Follower::forget);
             }
-            stream.drain(last, |event| self.event(event));
+            let mut events = Vec::new();
+            stream.drain(last, |event| events.push(event));
+            self.read_labels(&events);
+            events.into_iter().for_each(|event| self.event(event));
             if self.broken {
                 self.off.forget();
             }
@@ -112,6 +120,15 @@ impl<'a> Collector<'a> {
                 self.tally.interval(key, interval);
             }
         }
+    }
+
+    fn read_labels(&mut self, events: &[Event]) {
+        let goroutines = events.iter().filter_map(|event| match event {
+            Event::Sample(stacked) | Event::SwitchOut(stacked) => Some(stacked.go),
+            Event::SwitchIn(_) | Event::Transition(_) => None,
+        });
+        let oldest = events.first().map_or(u64::MAX, |event| event.head().time_ns);
+        self.labels = self.label_reader.read(goroutines, oldest, || self.readings.collections());
     }
 
     fn event(&mut self, event: Event) {
@@ -150,7 +167,7 @@ impl<'a> Collector<'a> {
     fn key(&mut self, event: &Stacked, class: Class, source: Source) -> Key {
         let mut pcs = Vec::with_capacity(event.user.len() + 4);
         let cut = self.walker.walk(event, &mut pcs);
-        self.tally.key(self.process, event, class, source, pcs, cut)
+        self.tally.key(event, class, source, pcs, cut, self.labels.get(&event.go.labels))
     }
 
     /// `target_cpu_ns`: what the target used by the kernel's account.

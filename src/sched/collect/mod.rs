@@ -1,6 +1,7 @@
 //! One window of looking: probes attached, events and walks tallied, counters read in between.
 
 mod collector;
+mod labels;
 pub mod plan;
 mod readings;
 mod switches;
@@ -65,6 +66,12 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
         let left = options.length.map_or(ROUND, |length| length.saturating_sub(begin.elapsed()));
         over = left.is_zero() || stop() || process.check().is_err();
         over = over || too_much_lost(stream.as_ref(), options, begin.elapsed(), &mut quality);
+        if over && let Some(stream) = &mut stream {
+            cost.probes_ns = timing.is_some().then(|| stream.probes_ns());
+            let detaching = Instant::now();
+            stream.stop();
+            cost.detach_ns = nanos(detaching.elapsed());
+        }
         collector.round(stream.as_mut(), over);
         let pause = ROUND.min(left).min(collector.until_next_walk());
         match &stream {
@@ -80,13 +87,9 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
     if let Some(stream) = stream {
         quality.losses = stream.losses();
         quality.late = stream.late();
-        cost.probes_ns = timing.is_some().then(|| stream.probes_ns());
         let counted = stream.counted();
         quality.not_followed = counted.not_followed;
         cpu_queue = waits(&counted.cpu_queue);
-        let detaching = Instant::now();
-        drop(stream);
-        cost.detach_ns = nanos(detaching.elapsed());
     }
     cost.own_cpu_ns = own_cpu_ns() - cpu_before;
     let Named { rows, stacks, transitions, run_queue, counters, alive_ns, samples, timeline } =

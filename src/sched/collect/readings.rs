@@ -42,6 +42,13 @@ impl<'a> Readings<'a> {
         }
     }
 
+    /// One more; when this is, in ns of CLOCK_MONOTONIC, and how many collections have ended.
+    pub fn collections(&mut self) -> Option<(u64, u32)> {
+        self.read();
+        let counters = self.last.as_ref().or(self.first.as_ref())?;
+        Some((u64::try_from(counters.taken_at_ns).ok()?, *counters.gc.cycles.as_ref().ok()?))
+    }
+
     /// One more; nothing when the process is gone.
     pub fn read(&mut self) {
         let Ok(counters) = self.scheduler.read() else { return };

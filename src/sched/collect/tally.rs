@@ -5,13 +5,11 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::collector::names_creator;
+use super::labels::Labels;
 use super::switches::Interval;
 use crate::probes::wire::Stacked;
 use crate::sched::model::{Class, FrameKind, Row, Source, Stack};
-use crate::target::goroutines::labels;
-use crate::target::layout::Field;
 use crate::target::names::StackNames;
-use crate::target::runtime::GoProcess;
 use crate::target::stack::Cut;
 use crate::target::unwind::Pc;
 
@@ -47,24 +45,19 @@ struct RawStack {
     cut: Option<Cut>,
 }
 
-pub type Labels = Arc<[(Arc<str>, Arc<str>)]>;
-
 pub struct Tally {
     sums: FxHashMap<Key, Sum>,
     stacks: FxHashMap<RawStack, u32>,
     reasons: Vec<Arc<str>>,
     labels: Vec<Labels>,
     label_numbers: FxHashMap<Labels, u32>,
-    /// By address; only while nothing can have been freed.
-    known_labels: FxHashMap<u64, u32>,
-    offsets: Option<(u64, u64)>,
 }
 
 /// Number of the empty reason and of the empty label set.
 const NONE: u32 = 0;
 
 impl Tally {
-    pub fn new(process: &GoProcess) -> Tally {
+    pub fn new() -> Tally {
         let empty: Labels = Arc::from([]);
         Tally {
             sums: FxHashMap::default(),
@@ -72,19 +65,12 @@ impl Tally {
             reasons: vec![Arc::from("")],
             labels: vec![empty.clone()],
             label_numbers: FxHashMap::from_iter([(empty, NONE)]),
-            known_labels: FxHashMap::default(),
-            offsets: process.layout.get(Field::GGoid).zip(process.layout.get(Field::GLabels)),
         }
     }
 
-    /// A label set that was freed may have made room for another one.
-    pub fn forget_labels(&mut self) {
-        self.known_labels.clear();
-    }
-
-    pub fn key(&mut self, process: &GoProcess, event: &Stacked, class: Class, source: Source, pcs: Vec<Pc>, cut: Option<Cut>) -> Key {
+    pub fn key(&mut self, event: &Stacked, class: Class, source: Source, pcs: Vec<Pc>, cut: Option<Cut>, labels: Option<&Labels>) -> Key {
         let stack = self.stack(event.kernel.clone(), pcs, cut);
-        let labels = self.labels_of(process, event);
+        let labels = labels.map_or(NONE, |set| self.label_set(set.clone()));
         Key { class, source, reason: NONE, stack, go_pc: event.go.go_pc, labels }
     }
 
@@ -101,26 +87,6 @@ impl Tally {
                 self.reasons.len() as u32 - 1
             }
         }
-    }
-
-    /// Labels belong to the event only while the goroutine still has that very set: the collector frees what nobody holds.
-    fn labels_of(&mut self, process: &GoProcess, event: &Stacked) -> u32 {
-        let address = event.go.labels;
-        if address == 0 || event.go.g == 0 {
-            return NONE;
-        }
-        if let Some(&known) = self.known_labels.get(&address) {
-            return known;
-        }
-        let memory = process.memory();
-        let held = |(goid, labels): (u64, u64)| {
-            memory.word(event.go.g + goid).ok() == Some(event.go.goid) && memory.word(event.go.g + labels).ok() == Some(address)
-        };
-        let read = labels::read(&memory, address, process.version).filter(|_| self.offsets.is_some_and(held));
-        let Some(read) = read else { return NONE };
-        let number = self.label_set(read.iter().map(|(key, value)| (Arc::from(key.as_str()), Arc::from(value.as_str()))).collect());
-        self.known_labels.insert(address, number);
-        number
     }
 
     pub fn label_set(&mut self, set: Labels) -> u32 {

@@ -9,5 +9,5 @@ mod timeline;
 pub use graph::{Weight, write_folded, write_pprof, write_speedscope, write_svg};
 pub use plan::{line as plan_line, write as write_plan};
 pub use schema::{document, write_jsonl};
-pub use table::{write_profile_table, write_table};
+pub use table::{Profile, write_profile_table, write_table};
 pub use timeline::{write_perfetto, write_trace};

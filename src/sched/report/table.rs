@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::output::{Align, Page, Paint, Style, Table, count, duration};
-use crate::sched::analyze::{Account, Group, Share, by_function, by_reason, grouped};
+use crate::sched::analyze::{Account, By, Group, Share, by_reason, grouped, shares};
 use crate::sched::model::{Bound, Class, Frame, Row, Tier, Transitions, Waits, Waker, Window};
 use crate::target::frames;
 
@@ -22,18 +22,18 @@ pub fn write_table(window: &Window, limit: Option<usize>, out: &mut impl Write, 
     report.sched(window, limit.unwrap_or(STACKS)).map_err(Error::write)
 }
 
-/// Functions by their own and their callees' time.
-pub fn write_profile_table(
-    window: &Window,
-    rows: &[&Row],
-    title: &str,
-    limit: Option<usize>,
-    hide_runtime: bool,
-    out: &mut impl Write,
-    style: Style,
-) -> Result<()> {
+/// How a profile's table is made.
+pub struct Profile<'a> {
+    pub title: &'a str,
+    pub by: &'a By,
+    pub limit: Option<usize>,
+    pub hide_runtime: bool,
+}
+
+/// Functions by their own and their callees' time, or goroutines by what they have in common.
+pub fn write_profile_table(window: &Window, rows: &[&Row], profile: &Profile<'_>, out: &mut impl Write, style: Style) -> Result<()> {
     let mut report = Report { page: Page { out, style } };
-    report.profile(window, rows, title, limit.unwrap_or(20), hide_runtime).map_err(Error::write)
+    report.profile(window, rows, profile).map_err(Error::write)
 }
 
 struct Report<'a, W: Write> {
@@ -281,15 +281,22 @@ impl<W: Write> Report<'_, W> {
         }
     }
 
-    fn profile(&mut self, window: &Window, rows: &[&Row], title: &str, limit: usize, hide_runtime: bool) -> io::Result<()> {
-        let functions = by_function(window, rows, hide_runtime);
+    fn profile(&mut self, window: &Window, rows: &[&Row], profile: &Profile<'_>) -> io::Result<()> {
+        let limit = profile.limit.unwrap_or(20);
+        let functions = shares(window, rows, profile.by, profile.hide_runtime);
+        let what = match profile.by {
+            By::Function => "FUNCTION",
+            By::Kind => "FIRST FUNCTION",
+            By::Creator => "CREATED BY",
+            By::Label(_) => "LABEL",
+        };
         let total: u64 = rows.iter().map(|row| row.ns()).sum();
         let mut table = Table::new(&[
             ("FLAT", Align::Right),
             ("FLAT %", Align::Right),
             ("CUM", Align::Right),
             ("CUM %", Align::Right),
-            ("FUNCTION", Align::Shrink),
+            (what, Align::Shrink),
         ]);
         for Share { name, flat_ns, cumulative_ns } in functions.iter().take(limit) {
             let name = if name.is_empty() { "[unresolved]".to_owned() } else { name.to_string() };
@@ -297,10 +304,10 @@ impl<W: Write> Report<'_, W> {
         }
         self.table(&table)?;
         if functions.len() > limit {
-            self.dim(&format!("... and {}", count((functions.len() - limit) as u64, "more function")))?;
+            self.dim(&format!("... and {}", count((functions.len() - limit) as u64, "more line")))?;
         }
         self.blank()?;
-        self.line(&format!("{title}: {} in {}", time(total), time(window.length_ns)))?;
+        self.line(&format!("{}: {} in {}", profile.title, time(total), time(window.length_ns)))?;
         self.totals(window)
     }
 
