@@ -13,7 +13,6 @@ use crate::error::Result;
 use crate::probes::wire::{Event, Stacked};
 use crate::probes::{StackWalker, Stream};
 use crate::sched::model::{Class, Counters, Quality, Row, Source, Stack, Tier, Transitions, Waits};
-use crate::sys::memory::monotonic_ns;
 use crate::target::names::StackNames;
 use crate::target::native::NativeSymbols;
 use crate::target::runtime::GoProcess;
@@ -64,21 +63,25 @@ impl<'a> Collector<'a> {
         self.walks.wait()
     }
 
-    /// Takes what has come; the last time, all of it.
-    pub fn round(&mut self, stream: Option<&mut Stream>, last: bool) {
+    /// Takes what has come; the last time, all of it up to the window's end, by CLOCK_MONOTONIC.
+    pub fn round(&mut self, stream: Option<&mut Stream>, end_ns: Option<u64>) {
         self.tally.forget_labels();
+        let until = end_ns.unwrap_or(u64::MAX);
         if let Some(stream) = stream {
-            stream.drain(last, |event| self.event(event));
+            stream.drain(end_ns.is_some(), |event| {
+                if event.head().time_ns <= until {
+                    self.event(event);
+                }
+            });
         }
-        if self.walks.is_due() || last {
+        if self.walks.is_due() || end_ns.is_some() {
             let told = Told { running: self.tier > Tier::Counters, ms: &self.ms };
             // A process that has just ended leaves what was seen until then.
-            let _ = self.walks.walk(&mut self.tally, &told);
+            let _ = self.walks.walk(&mut self.tally, &told, until);
             self.readings.read();
         }
-        if last {
-            let now = monotonic_ns().max(0) as u64;
-            for (key, interval) in self.off.close(now) {
+        if let Some(end_ns) = end_ns {
+            for (key, interval) in self.off.close(end_ns) {
                 self.tally.interval(key, interval);
             }
         }
