@@ -3,6 +3,7 @@
 mod graph;
 mod schema;
 mod table;
+mod transitions;
 
 pub use graph::{Weight, write_folded, write_pprof, write_svg};
 pub use schema::{document, write_jsonl};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::transitions::TransitionsOut;
 use crate::error::{Error, Result};
 use crate::output::{Address, Envelope, Output, write_line};
 use crate::sched::analyze::Account;
@@ -61,6 +62,8 @@ struct Facts<'a> {
     cpu_queue: Option<WaitsOut>,
     threads: Vec<ThreadOut<'a>>,
     runtime: Runtime,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transitions: Option<TransitionsOut<'a>>,
     cost: Cost,
 }
 
@@ -76,6 +79,7 @@ impl<'a> Facts<'a> {
             cpu_queue: window.cpu_queue.as_ref().map(WaitsOut::of),
             threads: window.threads.iter().map(ThreadOut::of).collect(),
             runtime: Runtime::of(&window.counters),
+            transitions: window.transitions.as_ref().map(|transitions| TransitionsOut::of(transitions, window)),
             cost: Cost::of(&window.cost),
         }
     }
@@ -192,7 +196,7 @@ impl Time {
 
 /// Quantiles are the upper bounds of their histogram buckets.
 #[derive(Serialize)]
-struct WaitsOut {
+pub(super) struct WaitsOut {
     count: u64,
     p50_ns: Option<u64>,
     p90_ns: Option<u64>,
@@ -202,7 +206,7 @@ struct WaitsOut {
 }
 
 impl WaitsOut {
-    fn of(waits: &model::Waits) -> WaitsOut {
+    pub(super) fn of(waits: &model::Waits) -> WaitsOut {
         WaitsOut {
             count: waits.count,
             p50_ns: waits.p50.high_ns,
@@ -358,7 +362,7 @@ struct RowOut<'a> {
 }
 
 #[derive(Serialize)]
-struct FrameOut<'a> {
+pub(super) struct FrameOut<'a> {
     function: &'a str,
     file: &'a str,
     line: u32,
@@ -367,17 +371,22 @@ struct FrameOut<'a> {
     kind: &'static str,
 }
 
-impl<'a> RowOut<'a> {
-    fn of(row: &'a Row, window: &'a Window) -> Self {
-        let stack: Option<&Stack> = window.stacks.get(row.stack as usize);
-        let frame = |frame: &'a Frame| FrameOut {
+impl<'a> FrameOut<'a> {
+    pub(super) fn of(frame: &'a Frame) -> Self {
+        FrameOut {
             function: &frame.function,
             file: &frame.file,
             line: frame.line,
             address: Address(frame.address),
             inlined: frame.kind == model::FrameKind::Inlined,
             kind: frame.kind.as_str(),
-        };
+        }
+    }
+}
+
+impl<'a> RowOut<'a> {
+    fn of(row: &'a Row, window: &'a Window) -> Self {
+        let stack: Option<&Stack> = window.stacks.get(row.stack as usize);
         RowOut {
             class: row.class.as_str(),
             source: row.source.as_str(),
@@ -389,7 +398,7 @@ impl<'a> RowOut<'a> {
             created_by: row.creator.as_deref(),
             labels: row.labels.iter().map(|(key, value)| (&**key, &**value)).collect(),
             cut: stack.and_then(|stack| stack.cut).map(|cut| cut.as_str()),
-            frames: stack.map(|stack| stack.frames.iter().map(frame).collect()).unwrap_or_default(),
+            frames: stack.map(|stack| stack.frames.iter().map(FrameOut::of).collect()).unwrap_or_default(),
         }
     }
 }
