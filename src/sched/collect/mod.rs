@@ -58,7 +58,11 @@ pub fn window(process: &GoProcess, options: &Options, stop: &mut dyn FnMut() -> 
     let mut ended = None;
     while ended.is_none() {
         let left = options.length.map_or(ROUND, |length| length.saturating_sub(begin.elapsed()));
-        if left.is_zero() || stop() || process.check().is_err() {
+        let gone = process.check().err();
+        if left.is_zero() || stop() || gone.is_some() {
+            if let Some(gone) = gone {
+                quality.warnings.push(format!("the window ended early: {}", gone.message));
+            }
             // What follows takes its time too, and all figures are to be of one window.
             ended = Some((nanos(begin.elapsed()), ThreadTimes::read(process)));
         }
