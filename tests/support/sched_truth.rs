@@ -30,8 +30,21 @@ pub fn look(load: &mut Load, command: &str, seconds: u32, args: &[&str]) -> Look
     let begin = load.begin() as i64;
     let mut to_wall_ns = wall_ns(SystemTime::now()) - begin;
     let mut books = vec![(begin, Value::Null)];
-    let mut goscope = Command::new(env!("CARGO_BIN_EXE_goscope"));
-    goscope.args([command, &load.pid().to_string(), "--format", "json", "--duration", &format!("{seconds}s")]).args(args);
+    // Before the program: who is not let to read loses events, and that is not what is looked at here.
+    let mut goscope = Command::new("nice");
+    goscope
+        .args([
+            "-n",
+            "-15",
+            env!("CARGO_BIN_EXE_goscope"),
+            command,
+            &load.pid().to_string(),
+            "--format",
+            "json",
+            "--duration",
+            &format!("{seconds}s"),
+        ])
+        .args(args);
     let child = goscope.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let running = std::thread::spawn(move || child.wait_with_output().unwrap());
     loop {
