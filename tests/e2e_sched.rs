@@ -129,8 +129,10 @@ fn system_calls_that_block_take_their_time() {
         let mut load = start(mode, &args);
         let looked = look(&mut load, "sched", 3, &[]);
         let truth = looked.truth(|truth| spent(kind(truth, "main.sleepInKernel"), "syscall"));
-        let told = looked.ns(|row| row["class"] == "syscall" && on_stack(row, "main.sleepInKernel"));
-        assert_close(mode, told, &truth, 0.05);
+        let class = |class: &str| looked.ns(|row| row["class"] == class && on_stack(row, "main.sleepInKernel"));
+        // By the books it is in the call until it runs again: on a busy machine it waits for a CPU first, and for a P.
+        assert_close(mode, class("syscall") + class("no_cpu") + class("runnable"), &truth, 0.05);
+        assert!(class("syscall") >= *truth.start() / 2, "{} of {truth:?}", class("syscall"));
         assert_whole(&load, &looked);
     }
 }
