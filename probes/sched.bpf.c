@@ -158,6 +158,17 @@ ALWAYS_INLINE u64 thread_pointer(struct task_struct___g *task)
 	return base;
 }
 
+/* Copies so much of a stack, or up to the page's end when what lies behind is not the stack's any more; returns the length. */
+ALWAYS_INLINE u32 copy_stack(u64 *to, u64 from, u32 bytes)
+{
+	u32 rest = (4096 - (from & 4095)) & ~7u;
+	if (!bpf_probe_read_user(to, bytes, (void *)from))
+		return bytes;
+	if (rest == 0 || rest >= bytes || bpf_probe_read_user(to, rest, (void *)from))
+		return 0;
+	return rest;
+}
+
 /* Fills in the current thread's stacks, and returns the record's length. */
 ALWAYS_INLINE u64 add_stacks(void *ctx, struct stacked *record, int with_kernel)
 {
@@ -190,20 +201,17 @@ ALWAYS_INLINE u64 add_stacks(void *ctx, struct stacked *record, int with_kernel)
 	}
 	at &= 255;
 	if (record->go.in_c) {
-		if (!bpf_probe_read_user(&record->data[at], C_TOP_WORDS * 8, (void *)record->sp)) {
-			record->top_bytes = C_TOP_WORDS * 8;
-			at += C_TOP_WORDS;
-		}
+		record->top_bytes = copy_stack(&record->data[at], record->sp, C_TOP_WORDS * 8);
+		at += record->top_bytes / 8;
+		at &= DATA_WORDS - 1;
 		/* From where Go called C, pclntab knows the way. */
-		at &= DATA_WORDS - C_CALLER_WORDS - 1;
-		if (record->go.syscall_sp &&
-		    !bpf_probe_read_user(&record->data[at], C_CALLER_WORDS * 8, (void *)record->go.syscall_sp)) {
-			record->c_caller_bytes = C_CALLER_WORDS * 8;
-			at += C_CALLER_WORDS;
+		if (record->go.syscall_sp && at < DATA_WORDS - C_CALLER_WORDS) {
+			record->c_caller_bytes = copy_stack(&record->data[at], record->go.syscall_sp, C_CALLER_WORDS * 8);
+			at += record->c_caller_bytes / 8;
 		}
-	} else if (!bpf_probe_read_user(&record->data[at], TOP_WORDS * 8, (void *)record->sp)) {
-		record->top_bytes = TOP_WORDS * 8;
-		at += TOP_WORDS;
+	} else {
+		record->top_bytes = copy_stack(&record->data[at], record->sp, TOP_WORDS * 8);
+		at += record->top_bytes / 8;
 	}
 	at &= DATA_WORDS - 1;
 	return __builtin_offsetof(struct stacked, data) + at * 8;

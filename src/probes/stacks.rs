@@ -106,6 +106,8 @@ impl<'a> StackWalker<'a> {
         }
         let last = pcs.last().and_then(|pc| lookup(&self.process.module, self.process.bias, pc.address()));
         match last {
+            // C called Go here, and Go had called that C: what lies behind was not copied.
+            Some((func, _)) if func.id == FuncId::Cgocallback => Some(Cut::NoCfi),
             Some((func, _)) if func.is_top_frame() || ends(func.id) => None,
             _ if full => Some(Cut::Depth),
             _ => Some(Cut::Corrupt),

@@ -247,8 +247,9 @@ pub struct Quality {
 }
 
 impl Quality {
+    /// What was sent in the window and did not arrive. Events in flight at its end are of after it.
     pub fn lost(&self) -> u64 {
-        self.losses.iter().map(|loss| loss.lost + loss.malformed + loss.in_flight()).sum::<u64>()
+        self.losses.iter().map(|loss| loss.lost + loss.malformed).sum::<u64>()
     }
 
     pub fn sent(&self) -> u64 {

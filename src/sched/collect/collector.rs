@@ -16,7 +16,6 @@ use crate::error::Result;
 use crate::probes::wire::{Event, Stacked};
 use crate::probes::{StackWalker, Stream};
 use crate::sched::model::{Class, Counters, Quality, Row, Source, Stack, Tier, Timeline, Transitions, Waits};
-use crate::sys::memory::monotonic_ns;
 use crate::target::names::StackNames;
 use crate::target::native::NativeSymbols;
 use crate::target::runtime::GoProcess;
@@ -82,8 +81,9 @@ impl<'a> Collector<'a> {
         self.walks.wait()
     }
 
-    /// Takes what has come; the last time, all of it.
-    pub fn round(&mut self, stream: Option<&mut Stream>, last: bool) {
+    /// Takes what has come; the last time, all of it up to the window's end, by CLOCK_MONOTONIC.
+    pub fn round(&mut self, stream: Option<&mut Stream>, end_ns: Option<u64>) {
+        let until = end_ns.unwrap_or(u64::MAX);
         if let Some(stream) = stream {
             let (_, lost) = stream.sent_and_lost();
             let gap = lost > self.lost;
@@ -97,26 +97,26 @@ impl<'a> Collector<'a> {
                 self.follower.iter_mut().for_each(Follower::forget);
             }
             let mut events = Vec::new();
-            stream.drain(last, |event| events.push(event));
+            stream.drain(end_ns.is_some(), |event| events.push(event));
+            events.retain(|event| event.head().time_ns <= until);
             self.read_labels(&events);
             events.into_iter().for_each(|event| self.event(event));
             if self.broken {
                 self.off.forget();
             }
         }
-        if self.walks.is_due() || last {
+        if self.walks.is_due() || end_ns.is_some() {
             let told = Told { running: self.tier > Tier::Counters, ms: &self.ms };
             // A process that has just ended leaves what was seen until then.
             let first = self.walks.is_first();
-            let _ = self.walks.walk(&mut self.tally, &told);
+            let _ = self.walks.walk(&mut self.tally, &told, until);
             if first && let Some(timeline) = &mut self.timeline {
                 timeline.present = self.walks.present();
             }
             self.readings.read();
         }
-        if last {
-            let now = monotonic_ns().max(0) as u64;
-            for (key, interval) in self.off.close(now) {
+        if let Some(end_ns) = end_ns {
+            for (key, interval) in self.off.close(end_ns) {
                 self.tally.interval(key, interval);
             }
         }

@@ -19,7 +19,7 @@ use crate::probes::price::time_programs;
 use crate::probes::queue::QueueHistogram;
 use crate::probes::sites::{self, Found, Site};
 use crate::probes::{Probes, Stream, Switches, Wanted};
-use crate::sys::memory::own_cpu_ns;
+use crate::sys::memory::{monotonic_ns, own_cpu_ns};
 use crate::target::runtime::GoProcess;
 
 use collector::{Collector, Named};
@@ -46,7 +46,6 @@ const ROUND: Duration = Duration::from_millis(50);
 ///
 /// Errors: Permission when probes cannot be attached, Target when the process is gone before anything was seen.
 pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: &mut dyn FnMut() -> bool) -> Result<Window> {
-    let captured_at = SystemTime::now();
     let target = TargetFacts::of(process);
     let mut quality =
         Quality { layout: process.layout_source.as_str().to_owned(), warnings: process.warnings.clone(), ..Quality::default() };
@@ -60,28 +59,37 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
     let mut cost = Cost { attach_ns: nanos(attaching.elapsed()), plan, ..Cost::default() };
     let timing = stream.as_ref().and_then(|_| time_programs().ok());
     let (cpu_before, threads_before) = (own_cpu_ns(), ThreadTimes::read(process));
-    let begin = Instant::now();
-    let mut over = false;
-    while !over {
+    // Attaching takes its time and is no part of the window.
+    let (captured_at, begin) = (SystemTime::now(), Instant::now());
+    let begin_ns = monotonic_ns().max(0) as u64;
+    let mut ended = None;
+    while ended.is_none() {
         let left = options.length.map_or(ROUND, |length| length.saturating_sub(begin.elapsed()));
-        over = left.is_zero() || stop() || process.check().is_err();
-        over = over || too_much_lost(stream.as_ref(), options, begin.elapsed(), &mut quality);
-        if over && let Some(stream) = &mut stream {
-            cost.probes_ns = timing.is_some().then(|| stream.probes_ns());
-            let detaching = Instant::now();
-            stream.stop();
-            cost.detach_ns = nanos(detaching.elapsed());
+        let gone = process.check().err();
+        let over = left.is_zero() || stop() || too_much_lost(stream.as_ref(), options, begin.elapsed(), &mut quality);
+        if over || gone.is_some() {
+            if let Some(gone) = gone {
+                quality.warnings.push(format!("the window ended early: {}", gone.message));
+            }
+            // What follows takes its time too, and all figures are to be of one window.
+            ended = Some((nanos(begin.elapsed()), ThreadTimes::read(process)));
+            if let Some(stream) = &mut stream {
+                cost.probes_ns = timing.is_some().then(|| stream.probes_ns());
+                let detaching = Instant::now();
+                stream.stop();
+                cost.detach_ns = nanos(detaching.elapsed());
+            }
         }
-        collector.round(stream.as_mut(), over);
+        collector.round(stream.as_mut(), ended.as_ref().map(|(length_ns, _)| begin_ns + length_ns));
         let pause = ROUND.min(left).min(collector.until_next_walk());
         match &stream {
-            _ if over => {}
+            _ if ended.is_some() => {}
             Some(stream) => stream.wait(pause),
             None => std::thread::sleep(pause),
         }
     }
-    let length_ns = nanos(begin.elapsed());
-    let threads = ThreadTimes::read(process).since(&threads_before);
+    let (length_ns, threads_after) = ended.unwrap_or_default();
+    let threads = threads_after.since(&threads_before);
     cost.target_cpu_ns = threads.iter().map(|thread| thread.on_cpu_ns).sum();
     let mut cpu_queue = None;
     if let Some(stream) = stream {

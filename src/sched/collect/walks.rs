@@ -76,8 +76,8 @@ impl<'a> Walks<'a> {
         self.next.saturating_duration_since(Instant::now())
     }
 
-    /// Errors: as [`Walker::walk`].
-    pub fn walk(&mut self, tally: &mut Tally, told: &Told<'_>) -> Result<()> {
+    /// `until_ns`: the window's end, by CLOCK_MONOTONIC; what is seen later stands for nothing beyond it. Errors: as [`Walker::walk`].
+    pub fn walk(&mut self, tally: &mut Tally, told: &Told<'_>, until_ns: u64) -> Result<()> {
         let walk = self.walker.walk(self.depth)?;
         self.number_new(tally);
         let took = Duration::from_nanos(walk.took_ns);
@@ -96,7 +96,8 @@ impl<'a> Walks<'a> {
                 *keys.entry(key).or_default() += 1;
             }
         }
-        let seen = Seen { keys, alive: walk.goroutines.len() as u64, at_ns: walk.taken_at_ns };
+        let seen =
+            Seen { keys, alive: walk.goroutines.len() as u64, at_ns: walk.taken_at_ns.min(i64::try_from(until_ns).unwrap_or(i64::MAX)) };
         if let Some(before) = self.before.replace(seen) {
             let Some(now) = &self.before else { return Ok(()) };
             let half = u64::try_from(now.at_ns - before.at_ns).unwrap_or(0) / 2;

@@ -5,6 +5,7 @@ mod plan;
 mod schema;
 mod table;
 mod timeline;
+mod transitions;
 
 pub use graph::{Weight, write_folded, write_pprof, write_speedscope, write_svg};
 pub use plan::{line as plan_line, write as write_plan};

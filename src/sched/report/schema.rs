@@ -5,11 +5,11 @@ use std::io::Write;
 
 use serde::Serialize;
 
+use super::transitions::TransitionsOut;
 use crate::error::Result;
 use crate::output::{Address, Envelope, write_line};
 use crate::sched::analyze::Account;
 use crate::sched::model::{self, Frame, Row, Stack, Window};
-use crate::target::frames;
 
 /// `command` is `sched` or `profile`. Rows come with their stacks.
 pub fn document<'a>(command: &str, window: &'a Window, rows: &[&'a Row]) -> impl Serialize + 'a {
@@ -197,7 +197,7 @@ impl Time {
 
 /// Quantiles are the upper bounds of their histogram buckets.
 #[derive(Serialize)]
-struct WaitsOut {
+pub(super) struct WaitsOut {
     count: u64,
     p50_ns: Option<u64>,
     p90_ns: Option<u64>,
@@ -207,7 +207,7 @@ struct WaitsOut {
 }
 
 impl WaitsOut {
-    fn of(waits: &model::Waits) -> WaitsOut {
+    pub(super) fn of(waits: &model::Waits) -> WaitsOut {
         WaitsOut {
             count: waits.count,
             p50_ns: waits.p50.high_ns,
@@ -343,84 +343,6 @@ impl Cost {
 }
 
 #[derive(Serialize)]
-struct TransitionsOut<'a> {
-    unpaired: u64,
-    run_latency: Vec<RunLatencyOut<'a>>,
-    blocked: Vec<BlockedOut<'a>>,
-    wakes: Vec<WakeOut<'a>>,
-}
-
-#[derive(Serialize)]
-struct RunLatencyOut<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created_by: Option<&'a str>,
-    total_ns: u64,
-    waits: WaitsOut,
-}
-
-#[derive(Serialize)]
-struct BlockedOut<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    count: u64,
-    ns: u64,
-    frames: Vec<FrameOut<'a>>,
-}
-
-#[derive(Serialize)]
-struct WakeOut<'a> {
-    count: u64,
-    ns: u64,
-    hops: Vec<HopOut<'a>>,
-}
-
-#[derive(Serialize)]
-struct HopOut<'a> {
-    waiter: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    by: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    waker: Option<&'a str>,
-}
-
-impl<'a> TransitionsOut<'a> {
-    fn of(transitions: &'a model::Transitions, window: &'a Window) -> Self {
-        let leaf = |stack: u32| {
-            let frame = window.stacks.get(stack as usize).and_then(|stack| frames::innermost(stack, false));
-            frame.map_or("", |frame| &*frame.function)
-        };
-        let hop = |hop: &'a model::Hop| {
-            let (by, waker) = match hop.by {
-                model::Waker::Goroutine(stack) => ("goroutine", Some(leaf(stack))),
-                model::Waker::Network => ("network", None),
-                model::Waker::Timer => ("timer", None),
-                model::Waker::Scheduler => ("runtime", None),
-            };
-            HopOut { waiter: leaf(hop.stack), reason: hop.reason.as_deref(), by, waker }
-        };
-        let latency = |latency: &'a model::RunLatency| RunLatencyOut {
-            created_by: latency.creator.as_deref(),
-            total_ns: latency.total_ns,
-            waits: WaitsOut::of(&latency.waits),
-        };
-        let blocked = |blocked: &'a model::Blocked| BlockedOut {
-            reason: blocked.reason.as_deref(),
-            count: blocked.count,
-            ns: blocked.ns,
-            frames: window.stacks.get(blocked.stack as usize).map(frames_of).unwrap_or_default(),
-        };
-        let wake = |path: &'a model::WakePath| WakeOut { count: path.count, ns: path.ns, hops: path.hops.iter().map(hop).collect() };
-        TransitionsOut {
-            unpaired: transitions.unpaired,
-            run_latency: transitions.run_latency.iter().map(latency).collect(),
-            blocked: transitions.blocked.iter().map(blocked).collect(),
-            wakes: transitions.wakes.iter().map(wake).collect(),
-        }
-    }
-}
-
-#[derive(Serialize)]
 struct RowOut<'a> {
     class: &'static str,
     source: &'static str,
@@ -441,13 +363,26 @@ struct RowOut<'a> {
 }
 
 #[derive(Serialize)]
-struct FrameOut<'a> {
+pub(super) struct FrameOut<'a> {
     function: &'a str,
     file: &'a str,
     line: u32,
     address: Address,
     inlined: bool,
     kind: &'static str,
+}
+
+impl<'a> FrameOut<'a> {
+    pub(super) fn of(frame: &'a Frame) -> Self {
+        FrameOut {
+            function: &frame.function,
+            file: &frame.file,
+            line: frame.line,
+            address: Address(frame.address),
+            inlined: frame.kind == model::FrameKind::Inlined,
+            kind: frame.kind.as_str(),
+        }
+    }
 }
 
 impl<'a> RowOut<'a> {
@@ -464,21 +399,7 @@ impl<'a> RowOut<'a> {
             created_by: row.creator.as_deref(),
             labels: row.labels.iter().map(|(key, value)| (&**key, &**value)).collect(),
             cut: stack.and_then(|stack| stack.cut).map(|cut| cut.as_str()),
-            frames: stack.map(frames_of).unwrap_or_default(),
+            frames: stack.map(|stack| stack.frames.iter().map(FrameOut::of).collect()).unwrap_or_default(),
         }
     }
-}
-
-fn frames_of(stack: &Stack) -> Vec<FrameOut<'_>> {
-    fn out(frame: &Frame) -> FrameOut<'_> {
-        FrameOut {
-            function: &frame.function,
-            file: &frame.file,
-            line: frame.line,
-            address: Address(frame.address),
-            inlined: frame.kind == model::FrameKind::Inlined,
-            kind: frame.kind.as_str(),
-        }
-    }
-    stack.frames.iter().map(out).collect()
 }

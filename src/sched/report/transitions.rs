@@ -1,0 +1,101 @@
+//! What following each transition gave, as the document has it.
+
+use serde::Serialize;
+
+use super::schema::{FrameOut, WaitsOut};
+use crate::sched::model::{Blocked, Hop, RunLatency, Transitions, WakePath, Waker, Window};
+
+#[derive(Serialize)]
+pub(super) struct TransitionsOut<'a> {
+    run_latency: Vec<RunLatencyOut<'a>>,
+    blocked: Vec<BlockedOut<'a>>,
+    wakes: Vec<WakeOut<'a>>,
+    unpaired: u64,
+}
+
+/// How long goroutines of one creation site were runnable before they got a P.
+#[derive(Serialize)]
+struct RunLatencyOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_by: Option<&'a str>,
+    total_ns: u64,
+    #[serde(flatten)]
+    waits: WaitsOut,
+}
+
+#[derive(Serialize)]
+struct BlockedOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    count: u64,
+    blocked_ns: u64,
+    #[serde(flatten)]
+    at: StackOut<'a>,
+}
+
+/// Waits that ended in the same way; the first hop is the wait itself, and `blocked_ns` is its time.
+#[derive(Serialize)]
+struct WakeOut<'a> {
+    count: u64,
+    blocked_ns: u64,
+    hops: Vec<HopOut<'a>>,
+}
+
+/// `waker` is `goroutine`, `network`, `timer` or `scheduler`; only a goroutine has a stack.
+#[derive(Serialize)]
+struct HopOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    waker: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    woken_by: Option<StackOut<'a>>,
+    #[serde(flatten)]
+    at: StackOut<'a>,
+}
+
+#[derive(Serialize)]
+struct StackOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<&'static str>,
+    frames: Vec<FrameOut<'a>>,
+}
+
+impl<'a> TransitionsOut<'a> {
+    pub(super) fn of(transitions: &'a Transitions, window: &'a Window) -> Self {
+        let run_latency = |latency: &'a RunLatency| RunLatencyOut {
+            created_by: latency.creator.as_deref(),
+            total_ns: latency.total_ns,
+            waits: WaitsOut::of(&latency.waits),
+        };
+        let blocked = |blocked: &'a Blocked| BlockedOut {
+            reason: blocked.reason.as_deref(),
+            count: blocked.count,
+            blocked_ns: blocked.ns,
+            at: StackOut::of(blocked.stack, window),
+        };
+        let hop = |hop: &'a Hop| {
+            let (waker, stack) = match hop.by {
+                Waker::Goroutine(stack) => ("goroutine", Some(stack)),
+                Waker::Network => ("network", None),
+                Waker::Timer => ("timer", None),
+                Waker::Scheduler => ("scheduler", None),
+            };
+            let woken_by = stack.map(|stack| StackOut::of(stack, window));
+            HopOut { reason: hop.reason.as_deref(), waker, woken_by, at: StackOut::of(hop.stack, window) }
+        };
+        let wake = |path: &'a WakePath| WakeOut { count: path.count, blocked_ns: path.ns, hops: path.hops.iter().map(hop).collect() };
+        TransitionsOut {
+            run_latency: transitions.run_latency.iter().map(run_latency).collect(),
+            blocked: transitions.blocked.iter().map(blocked).collect(),
+            wakes: transitions.wakes.iter().map(wake).collect(),
+            unpaired: transitions.unpaired,
+        }
+    }
+}
+
+impl<'a> StackOut<'a> {
+    fn of(stack: u32, window: &'a Window) -> Self {
+        let Some(stack) = window.stacks.get(stack as usize) else { return StackOut { cut: None, frames: Vec::new() } };
+        StackOut { cut: stack.cut.map(|cut| cut.as_str()), frames: stack.frames.iter().map(FrameOut::of).collect() }
+    }
+}

@@ -1,0 +1,268 @@
+//! What `goscope sched` and `goscope profile` say of programs that keep their own books: CPU time, waits, queues, collections.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of a test may unwrap
+
+mod common;
+#[path = "support/cpu_group.rs"]
+mod cpu_group;
+#[path = "support/sched_truth.rs"]
+mod sched_truth;
+#[path = "support/schedload.rs"]
+mod schedload;
+
+use serde_json::Value;
+
+use cpu_group::CpuGroup;
+use sched_truth::{Looked, assert_close, assert_share, look, ns, on_stack};
+use schedload::{Load, kind, number, spent, start};
+
+/// One sample a millisecond: a run of a thread of some milliseconds gets its part to within a sample. At 97 Hz it is a matter of luck,
+/// and 3 s are too short for that.
+const DENSE: [&str; 2] = ["--hz", "997"];
+
+#[test]
+fn spinners_on_two_ps_share_the_cpu_as_their_threads_clocks_say() {
+    let mut load = start("spinners", &["-procs", "2", "-lock", "3"]);
+    let looked = look(&mut load, "sched", 3, &DENSE);
+    let functions = ["main.spinA", "main.spinB", "main.spinC"];
+    let told = functions.map(|function| looked.ns(|row| row["class"] == "on_cpu" && on_stack(row, function)));
+    let truth = functions.map(|function| looked.within(|truth| number(kind(truth, function), "on_cpu_ns")));
+    for (i, function) in functions.into_iter().enumerate() {
+        assert_share(function, (told[i], told.iter().sum()), (truth[i], truth.iter().sum()));
+    }
+    let cpu = looked.truth(|truth| number(truth, "process_cpu_ns"));
+    assert_close("CPU", looked.time("on_cpu_ns") + looked.time("scheduler_ns"), &cpu, 0.03);
+}
+
+#[test]
+fn spinners_that_are_not_locked_share_the_cpu_as_their_iterations_say() {
+    let mut load = start("spinners", &["-procs", "2", "4"]);
+    let looked = look(&mut load, "profile", 3, &DENSE);
+    let functions = ["main.spinA", "main.spinB", "main.spinC", "main.spinD"];
+    let told = functions.map(|function| looked.ns(|row| row["class"] == "on_cpu" && on_stack(row, function)));
+    let truth = functions.map(|function| looked.within(|truth| number(kind(truth, function), "iterations")));
+    for (i, function) in functions.into_iter().enumerate() {
+        assert_share(function, (told[i], told.iter().sum()), (truth[i], truth.iter().sum()));
+    }
+}
+
+/// All of them are there all the time.
+fn assert_whole(load: &Load, looked: &Looked) {
+    let goroutines = common::snapshot::take(load.pid(), &[]).goroutines.len() as i64;
+    let whole = goroutines * looked.window_ns();
+    assert_close("goroutines times window", looked.time("total_ns"), &(whole..=whole), 0.03);
+    assert!(looked.time("unobserved_ns") <= whole * 3 / 100, "{}", looked.doc["time"]);
+}
+
+/// What only waits: for so long by its own books, from before the call until it runs again.
+fn assert_waits(mode: &str, args: &[&str], tool_args: &[&str], function: &str, state: &str, reasons: &[&str]) {
+    let mut load = start(mode, args);
+    let looked = look(&mut load, "sched", 3, tool_args);
+    let truth = looked.truth(|truth| spent(kind(truth, function), state));
+    let fits = |row: &Value| on_stack(row, function) && reasons.iter().any(|reason| row["reason"] == *reason);
+    let waiting = looked.ns(|row| row["class"] == "waiting" && fits(row));
+    // It belongs to the wait, by the books, that it is runnable again and has no P yet.
+    let runnable = looked.ns(|row| row["class"] == "runnable" && on_stack(row, function));
+    assert_close(&format!("{function} in {state}"), waiting + runnable, &truth, 0.05);
+    assert!(waiting > runnable, "{waiting} ns and {runnable} ns");
+    assert_whole(&load, &looked);
+}
+
+#[test]
+fn sleepers_wait_in_sleep() {
+    assert_waits("sleepers", &["4", "20"], &[], "main.sleepAgain", "sleep", &["sleep"]);
+}
+
+#[test]
+fn selects_wait_in_select() {
+    assert_waits("selects", &["4", "20"], &[], "main.choose", "select", &["select"]);
+}
+
+#[test]
+fn waitgroups_wait_in_their_group() {
+    assert_waits("waitgroups", &["4", "20"], &[], "main.waitForGroup", "waitgroup", &["sync.WaitGroup.Wait", "semacquire"]);
+}
+
+#[test]
+fn conds_wait_in_cond() {
+    assert_waits("conds", &["4", "20"], &[], "main.waitForCond", "cond", &["sync.Cond.Wait"]);
+}
+
+#[test]
+fn readers_wait_for_the_network() {
+    assert_waits("netwait", &["4", "20"], &[], "main.readAgain", "network", &["IO wait"]);
+}
+
+#[test]
+fn a_convoy_waits_for_its_mutex() {
+    let mut load = start("convoy", &["4", "1000"]);
+    let looked = look(&mut load, "sched", 3, &[]);
+    let truth = looked.truth(|truth| {
+        let kind = kind(truth, "main.contend");
+        spent(kind, "mutex") + spent(kind, "unlock")
+    });
+    let locking = |row: &Value| on_stack(row, "main.contend") && !on_stack(row, "main.burn");
+    let told = looked.ns(|row| matches!(row["class"].as_str().unwrap(), "waiting" | "runnable") && on_stack(row, "main.contend"));
+    assert_close("Lock and Unlock", told, &truth, 0.05);
+    assert!(looked.ns(|row| row["reason"] == "sync.Mutex.Lock" && locking(row)) > told / 2, "most of it is the mutex");
+    assert_whole(&load, &looked);
+}
+
+#[test]
+fn a_ball_is_waited_for_on_channels() {
+    let mut load = start("pingpong", &["2"]);
+    let looked = look(&mut load, "sched", 3, &[]);
+    let ball = |row: &Value| on_stack(row, "main.ping") || on_stack(row, "main.pong");
+    // Walks are ten a second, and samples of so much switching fall on the scheduler too: only the whole is sure.
+    let off = looked.ns(|row| matches!(row["class"].as_str().unwrap(), "waiting" | "runnable") && ball(row));
+    let whole = 4 * looked.window_ns();
+    assert_close("four goroutines", off + looked.time("on_cpu_ns") + looked.time("no_cpu_ns"), &(whole..=whole), 0.05);
+    let reasons = ["chan receive", "chan send"].map(|reason| looked.ns(|row| row["reason"] == reason && ball(row)));
+    assert!(reasons.iter().all(|ns| *ns > 0), "{reasons:?}");
+    let cpu = looked.truth(|truth| number(truth, "process_cpu_ns"));
+    assert_close("CPU", looked.time("on_cpu_ns") + looked.time("scheduler_ns"), &cpu, 0.03);
+    assert_whole(&load, &looked);
+}
+
+#[test]
+fn system_calls_that_block_take_their_time() {
+    for (mode, args) in [("syscalls", ["4", "50"]), ("threads", ["20", "60000"])] {
+        let mut load = start(mode, &args);
+        let looked = look(&mut load, "sched", 3, &[]);
+        let truth = looked.truth(|truth| spent(kind(truth, "main.sleepInKernel"), "syscall"));
+        let class = |class: &str| looked.ns(|row| row["class"] == class && on_stack(row, "main.sleepInKernel"));
+        // By the books it is in the call until it runs again: on a busy machine it waits for a CPU first, and for a P.
+        assert_close(mode, class("syscall") + class("no_cpu") + class("runnable"), &truth, 0.05);
+        assert!(class("syscall") >= *truth.start() / 2, "{} of {truth:?}", class("syscall"));
+        assert_whole(&load, &looked);
+    }
+}
+
+/// The bucket that a quantile lies in by the runtime's own histogram, as goscope takes it: the first that reaches the rank.
+fn quantile_bounds(truth: &Value, q: f64) -> (f64, f64) {
+    let buckets = truth["sched_latencies"].as_array().unwrap();
+    let total: i64 = buckets.iter().map(|bucket| number(bucket, "count")).sum();
+    let rank = (q * total as f64).ceil().max(1.0) as i64;
+    let mut seen = 0;
+    for bucket in buckets {
+        seen += number(bucket, "count");
+        if seen >= rank {
+            let edge = |name: &str| bucket[name].as_f64().map(|seconds| seconds * 1e9);
+            return (edge("low_seconds").unwrap_or(0.0), edge("high_seconds").unwrap_or(f64::INFINITY));
+        }
+    }
+    panic!("an empty histogram: {truth}");
+}
+
+/// On one P, four that yield at once wait for one that yields after 2 ms.
+#[test]
+fn the_wait_for_a_p_is_in_the_bucket_of_the_runtimes_own_histogram() {
+    let mut load = start("starve", &["4", "2000"]);
+    let looked = look(&mut load, "sched", 3, &[]);
+    let (queue, truth) = (&looked.doc["run_queue"], looked.last());
+    assert_eq!(queue["source"], "timeToRun");
+    for (key, q) in [("p50_ns", 0.5), ("p90_ns", 0.9), ("p99_ns", 0.99)] {
+        let (told, (low, high)) = (number(queue, key) as f64, quantile_bounds(truth, q));
+        // Told is the upper end of goscope's bucket; those of the runtime's metrics are as fine at most.
+        assert!(low < told && told <= high * 1.001, "{key}: {told} is not in {low} to {high}");
+    }
+    let runnable = looked.truth(|truth| spent(kind(truth, "main.yielding"), "runnable"));
+    let told = looked.ns(|row| row["class"] == "runnable" && on_stack(row, "main.yielding"));
+    assert_close("runnable", told, &runnable, 0.05);
+    assert_whole(&load, &looked);
+}
+
+#[test]
+fn a_quota_shows_as_time_with_a_p_and_without_a_cpu() {
+    let group = CpuGroup::with_quota(0.2);
+    let mut load = start("quota", &["-procs", "2", "2"]);
+    group.add(load.pid());
+    let before = group.stat();
+    let looked = look(&mut load, "sched", 3, &[]);
+    let after = group.stat();
+    let throttled = &looked.doc["runtime"]["throttled"];
+    let (periods, told) = (number(throttled, "throttled_periods"), number(throttled, "throttled_ns"));
+    assert!(periods > 0 && periods <= (after.throttled - before.throttled) as i64, "{throttled}, {before:?} to {after:?}");
+    assert!(told > 0 && told <= (after.throttled_ns - before.throttled_ns) as i64, "{throttled}, {before:?} to {after:?}");
+    // Two that compute get a fifth of one CPU, and hold their P all the time but for when another goroutine takes its turn.
+    let spins = |row: &Value| on_stack(row, "main.spinA") || on_stack(row, "main.spinB");
+    let told = |class: &str| looked.ns(|row| row["class"] == class && spins(row));
+    let (on_cpu, no_cpu, runnable) = (told("on_cpu"), told("no_cpu"), told("runnable"));
+    assert!(no_cpu >= 4 * on_cpu && no_cpu >= 4 * runnable, "{}", looked.doc["time"]);
+    let both = 2 * looked.window_ns();
+    assert_close("two that compute", on_cpu + no_cpu + runnable, &(both..=both), 0.05);
+}
+
+#[test]
+fn collections_and_their_pauses_are_those_of_the_runtime() {
+    let mut load = start("gc", &["0", "20"]);
+    let looked = look(&mut load, "sched", 3, &[]);
+    let runtime = &looked.doc["runtime"];
+    let cycles = looked.truth(|truth| number(&truth["gc"], "cycles"));
+    assert!(cycles.contains(&number(runtime, "gc_cycles")), "{} of {cycles:?}", runtime["gc_cycles"]);
+    let truth = looked.last()["gc"]["pauses_ns"].as_array().unwrap().clone();
+    let told = runtime["gc_pauses"].as_array().unwrap();
+    assert_eq!(told.len() as i64, number(runtime, "gc_cycles"), "one for each");
+    for pause in told {
+        assert!(truth.contains(&pause["pause_ns"]), "{pause} is none of {truth:?}");
+    }
+}
+
+#[test]
+fn who_allocates_while_the_collector_marks_assists() {
+    let mut load = start("gc", &["4", "100"]);
+    let looked = look(&mut load, "sched", 3, &DENSE);
+    let truth = looked.last()["metrics"]["/cpu/classes/gc/mark/assist:cpu-seconds"].as_f64().unwrap();
+    assert!(truth > 0.0, "the program assists");
+    assert!(looked.time("gc_assist_ns") > 0, "{truth} s of assists: {}", looked.doc["time"]);
+}
+
+#[test]
+fn labels_share_the_cpu_as_their_work_says() {
+    let mut load = start("labels", &["2"]);
+    let looked = look(&mut load, "profile", 3, &DENSE);
+    let told = |route: &str| looked.ns(|row| row["class"] == "on_cpu" && row["labels"]["route"] == route);
+    let (a, b) = (told("/a"), told("/b"));
+    assert_share("/a", (a, a + b), (3, 4));
+    // What stands between two labels is little, but no more than little without any.
+    assert!(a + b >= looked.time("on_cpu_ns") * 95 / 100, "{a} and {b} of {}", looked.time("on_cpu_ns"));
+    assert!(looked.ns(|row| row["labels"]["route"] == "/a" && !on_stack(row, "main.routeA")) <= a / 20);
+}
+
+/// The kernel follows 127 frames; what lies beyond them is said to be cut, and no other function is put in its place.
+#[test]
+fn a_stack_deeper_than_can_be_followed_says_so() {
+    let mut load = start("deep", &["1"]);
+    let looked = look(&mut load, "profile", 3, &DENSE);
+    let mut deep = 0;
+    for row in looked.rows().iter().filter(|row| on_stack(row, "main.descend")) {
+        let frames = row["frames"].as_array().unwrap();
+        let below = frames.iter().skip_while(|frame| frame["function"] != "main.descend");
+        let below: Vec<&Value> = below.map(|frame| &frame["function"]).collect();
+        let recursion = below.iter().take_while(|function| **function == "main.descend").count();
+        match row["cut"].as_str() {
+            Some(cut) => {
+                assert_eq!((cut, recursion), ("depth limit", below.len()), "{row}");
+                assert!((100..200).contains(&recursion), "{row}");
+            }
+            None => {
+                assert_eq!(recursion, 200, "{row}");
+                assert_eq!(below.last().unwrap().as_str(), Some("runtime.goexit"), "{row}");
+            }
+        }
+        assert!(row["start"].is_null() || row["cut"].is_null(), "{row}");
+        deep += ns(row);
+    }
+    assert!(deep >= looked.time("on_cpu_ns") * 95 / 100, "{deep} of {}", looked.time("on_cpu_ns"));
+}
+
+#[test]
+fn ten_thousand_goroutines_are_all_in_the_account() {
+    let mut load = start("many", &["10000"]);
+    let looked = look(&mut load, "sched", 3, &[]);
+    let parked =
+        looked.ns(|row| row["class"] == "waiting" && row["reason"] == "chan receive (nil chan)" && on_stack(row, "main.parkedForever"));
+    let truth = 10_000 * looked.window_ns();
+    assert_close("parked for ever", parked, &(truth..=truth), 0.03);
+    assert_whole(&load, &looked);
+    assert_eq!((&looked.doc["quality"]["skipped"], &looked.doc["quality"]["not_resident"]), (&Value::from(0), &Value::from(0)));
+}
