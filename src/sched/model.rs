@@ -24,6 +24,8 @@ pub struct Window {
     pub cpu_queue: Option<Waits>,
     pub counters: Counters,
     pub transitions: Option<Transitions>,
+    /// Stops of the world and collections, longest first; only where they were watched.
+    pub stops: Option<Vec<Stop>>,
     /// Only where it was asked for.
     pub timeline: Option<Timeline>,
     pub samples: u64,
@@ -414,4 +416,32 @@ pub enum What {
     AssistBegin,
     /// Events were lost before this.
     Gap,
+}
+
+/// The world stood still, or a collection was under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    pub kind: StopKind,
+    /// From when on, by CLOCK_MONOTONIC.
+    pub begin_ns: u64,
+    /// From the wish to stop (to collect) to the start of the world (to mark termination).
+    pub ns: u64,
+    /// Who asked for it.
+    pub goid: u64,
+    pub stack: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StopKind {
+    World,
+    Collection,
+}
+
+impl StopKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StopKind::World => "world",
+            StopKind::Collection => "collection",
+        }
+    }
 }

@@ -80,6 +80,10 @@ pub fn window() -> Window {
             }],
             unpaired: 1,
         }),
+        stops: Some(vec![
+            Stop { kind: StopKind::World, begin_ns: 1, ns: 25_000, goid: 4, stack: Some(0) },
+            Stop { kind: StopKind::Collection, begin_ns: 1, ns: 9_000, goid: 4, stack: None },
+        ]),
         timeline: None,
         samples: 55,
         cost: Cost {

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::transitions::TransitionsOut;
+use super::transitions::{StopOut, TransitionsOut};
 use crate::error::Result;
 use crate::output::{Address, Envelope, write_line};
 use crate::sched::analyze::Account;
@@ -66,6 +66,8 @@ struct Facts<'a> {
     cost: Cost,
     #[serde(skip_serializing_if = "Option::is_none")]
     transitions: Option<TransitionsOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stops: Option<Vec<StopOut<'a>>>,
 }
 
 impl<'a> Facts<'a> {
@@ -82,6 +84,7 @@ impl<'a> Facts<'a> {
             runtime: Runtime::of(&window.counters),
             cost: Cost::of(&window.cost),
             transitions: window.transitions.as_ref().map(|transitions| TransitionsOut::of(transitions, window)),
+            stops: window.stops.as_ref().map(|stops| stops.iter().map(|stop| StopOut::of(stop, window)).collect()),
         }
     }
 }
