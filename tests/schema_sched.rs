@@ -32,6 +32,9 @@ fn empty() -> Window {
         cpu_queue: None,
         counters: Default::default(),
         transitions: None,
+        stops: None,
+        before: Vec::new(),
+        trigger: None,
         cost: Default::default(),
         ..full
     }

@@ -1,5 +1,6 @@
 //! One window of looking: probes attached, events and walks tallied, counters read in between.
 
+pub mod armed;
 mod collector;
 mod labels;
 pub mod plan;
@@ -118,6 +119,8 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
         counters,
         transitions,
         stops,
+        before: Vec::new(),
+        trigger: None,
         timeline,
         samples,
         cost,

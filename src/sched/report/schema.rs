@@ -5,6 +5,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
+use super::before::{GlanceOut, TriggerOut};
 use super::transitions::{StopOut, TransitionsOut};
 use crate::error::Result;
 use crate::output::{Address, Envelope, write_line};
@@ -68,6 +69,10 @@ struct Facts<'a> {
     transitions: Option<TransitionsOut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stops: Option<Vec<StopOut<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger: Option<TriggerOut<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    before: Vec<GlanceOut>,
 }
 
 impl<'a> Facts<'a> {
@@ -84,6 +89,8 @@ impl<'a> Facts<'a> {
             runtime: Runtime::of(&window.counters),
             cost: Cost::of(&window.cost),
             transitions: window.transitions.as_ref().map(|transitions| TransitionsOut::of(transitions, window)),
+            trigger: window.trigger.as_ref().map(|(trigger, seen)| TriggerOut { when: &trigger.text, seen: *seen }),
+            before: window.before.iter().map(GlanceOut::of).collect(),
             stops: window.stops.as_ref().map(|stops| stops.iter().map(|stop| StopOut::of(stop, window)).collect()),
         }
     }

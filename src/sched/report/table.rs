@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use super::before;
 use crate::error::{Error, Result};
 use crate::output::{Align, Page, Paint, Style, Table, count, duration};
 use crate::sched::analyze::{Account, By, Group, Share, by_reason, grouped, shares};
@@ -43,6 +44,12 @@ struct Report<'a, W: Write> {
 impl<W: Write> Report<'_, W> {
     fn sched(&mut self, window: &Window, limit: usize) -> io::Result<()> {
         let account = Account::of(window);
+        if let Some((trigger, seen)) = &window.trigger {
+            let seen = if trigger.metric.is_duration() { time(*seen as u64) } else { format!("{seen:.0}") };
+            self.heading(&format!("{}: SEEN {seen}, AFTER THESE SECONDS", trigger.text))?;
+            self.table(&before::table(&window.before)?)?;
+            self.blank()?;
+        }
         self.account(window, &account)?;
         self.queues(window)?;
         self.runtime(window)?;
