@@ -460,7 +460,7 @@ _goscope() {
             return 0
             ;;
         goscope__subcmd__profile)
-            opts="-o -q -v -h --wait --mode --format --duration --tier --max-overhead --hz --max-loss --limit --hide-runtime --output --color --quiet --verbose --help"
+            opts="-o -q -v -h --wait --mode --format --duration --tier --max-overhead --hz --max-loss --limit --by --hide-runtime --output --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -475,7 +475,7 @@ _goscope() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json jsonl folded pprof svg" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl folded pprof svg speedscope perfetto trace" -- "${cur}"))
                     return 0
                     ;;
                 --duration)
@@ -499,6 +499,10 @@ _goscope() {
                     return 0
                     ;;
                 --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --by)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -556,7 +560,7 @@ _goscope() {
             return 0
             ;;
         goscope__subcmd__sched)
-            opts="-o -q -v -h --wait --format --duration --tier --max-overhead --hz --max-loss --plan --limit --output --color --quiet --verbose --help"
+            opts="-o -q -v -h --wait --format --duration --tier --max-overhead --hz --max-loss --plan --when --watch --limit --output --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -567,7 +571,7 @@ _goscope() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json jsonl folded pprof svg" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl folded pprof svg speedscope perfetto trace" -- "${cur}"))
                     return 0
                     ;;
                 --duration)
@@ -587,6 +591,10 @@ _goscope() {
                     return 0
                     ;;
                 --max-loss)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --when)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

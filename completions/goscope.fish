@@ -137,18 +137,23 @@ json\t'One document'
 jsonl\t'One object a line'
 folded\t'Stacks with microseconds, for flame graph tools'
 pprof\t'For `go tool pprof`'
-svg\t'Flame graph'"
+svg\t'Flame graph'
+speedscope\t'For speedscope.app'
+perfetto\t'For ui.perfetto.dev: CPUs, threads, Ps and goroutines over time'
+trace\t'For `go tool trace`: each transition (tier 3)'"
 complete -c goscope -n "__fish_goscope_using_subcommand sched" -l duration -d 'How long to look' -r
 complete -c goscope -n "__fish_goscope_using_subcommand sched" -l tier -d 'How closely: 0 the runtime\'s counters, 1 also the kernel\'s switches and clock, 2 also the runtime\'s rare events, 3 also each transition of a goroutine' -r
 complete -c goscope -n "__fish_goscope_using_subcommand sched" -l max-overhead -d 'Without --tier: the most that looking may cost the target, in percent of one CPU; `off` for no limit' -r
 complete -c goscope -n "__fish_goscope_using_subcommand sched" -l hz -d 'Samples a second of each CPU' -r
 complete -c goscope -n "__fish_goscope_using_subcommand sched" -l max-loss -d 'Exit 1 when more than this share of events was lost' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched" -l when -d 'Wait, looking at the runtime\'s counters alone, until METRIC is above or below VALUE; then look for --duration, in tier 3 unless --tier says otherwise. The minute before is kept. METRIC: runnable_p50, runnable_p99, runnable_max, run_queue, idle_ps, dispatches, created, gc_pause, throttled' -r
 complete -c goscope -n "__fish_goscope_using_subcommand sched" -l limit -d 'Show at most N stacks of each kind in a table' -r
 complete -c goscope -n "__fish_goscope_using_subcommand sched" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
 complete -c goscope -n "__fish_goscope_using_subcommand sched" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c goscope -n "__fish_goscope_using_subcommand sched" -l plan -d 'Only say what looking would cost, in each tier, and look at nothing'
+complete -c goscope -n "__fish_goscope_using_subcommand sched" -l watch -d 'Look again and again for --duration, until Ctrl-C; on a terminal each table takes the place of the last'
 complete -c goscope -n "__fish_goscope_using_subcommand sched" -s q -l quiet -d 'No hints, warnings or progress on stderr'
 complete -c goscope -n "__fish_goscope_using_subcommand sched" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
 complete -c goscope -n "__fish_goscope_using_subcommand sched" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -162,13 +167,17 @@ json\t'One document'
 jsonl\t'One object a line'
 folded\t'Stacks with microseconds, for flame graph tools'
 pprof\t'For `go tool pprof`'
-svg\t'Flame graph'"
+svg\t'Flame graph'
+speedscope\t'For speedscope.app'
+perfetto\t'For ui.perfetto.dev: CPUs, threads, Ps and goroutines over time'
+trace\t'For `go tool trace`: each transition (tier 3)'"
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -l duration -d 'How long to look' -r
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -l tier -d 'How closely: 0 the runtime\'s counters, 1 also the kernel\'s switches and clock, 2 also the runtime\'s rare events, 3 also each transition of a goroutine' -r
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -l max-overhead -d 'Without --tier: the most that looking may cost the target, in percent of one CPU; `off` for no limit' -r
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -l hz -d 'Samples a second of each CPU' -r
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -l max-loss -d 'Exit 1 when more than this share of events was lost' -r
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -l limit -d 'Show at most N functions in a table' -r
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -l by -d 'Put a table\'s rows together by function, kind (the goroutine\'s first function), creator, or label=KEY' -r
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
 always\t''

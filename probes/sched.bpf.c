@@ -391,7 +391,7 @@ ALWAYS_INLINE void tell(struct pt_regs *ctx, struct transition *record, u32 site
 	record->head.time_ns = bpf_ktime_get_ns();
 	record->head.kind = KIND_SITE;
 	record->head.detail = site;
-	record->head.tid = bpf_get_current_pid_tgid();
+	record->head.tid = pid_ns ? number_in_namespace(bpf_get_current_task_btf()) : (u32)bpf_get_current_pid_tgid();
 	if (with_stack)
 		record->frames = site_stack(record->pcs, ctx);
 	else
@@ -448,6 +448,7 @@ int on_site(struct pt_regs *ctx)
 		record.reason = ctx->cx & 0xff;
 		tell(ctx, &record, site, 1);
 		return 0;
+	case SITE_GC_START:
 	case SITE_STW_BEGIN:
 		subject(&record, curg);
 		record.reason = ctx->ax & 0xff;

@@ -80,7 +80,24 @@ pub fn window() -> Window {
             }],
             unpaired: 1,
         }),
+        stops: Some(vec![
+            Stop { kind: StopKind::World, begin_ns: 1, ns: 25_000, goid: 4, stack: Some(0) },
+            Stop { kind: StopKind::Collection, begin_ns: 1, ns: 9_000, goid: 4, stack: None },
+        ]),
         timeline: None,
+        before: vec![Glance {
+            at: SystemTime::UNIX_EPOCH,
+            runnable_p50_ns: Some(1),
+            runnable_p99_ns: Some(60_000_000),
+            runnable_max_ns: Some(70_000_000),
+            run_queue: Some(3),
+            idle_ps: Some(0),
+            dispatches_per_second: Some(10.0),
+            created_per_second: Some(1.0),
+            gc_pause_max_ns: Some(0),
+            throttled_ns: Some(0),
+        }],
+        trigger: Some((Trigger { metric: Metric::RunnableP99, above: true, limit: 5e7, text: "runnable_p99>50ms".into() }, 60_000_000.0)),
         samples: 55,
         cost: Cost {
             plan: Some(Plan {

@@ -1,31 +1,77 @@
 //! From a command line to a window: which tier, at what price, and looking.
 
+use std::io::Write;
 use std::time::Duration;
 
+use super::render::{View, open, render};
 use super::{Look, SchedArgs, SchedFormat};
 use crate::cli::Context;
 use crate::cli::target::{self, Wait};
 use crate::error::{Error, Kind, Result};
-use crate::sched::collect::{self, Options, plan};
-use crate::sched::model::{Plan, Tier, Window};
+use crate::output::count;
+use crate::sched::collect::{self, Options, armed, plan};
+use crate::sched::model::{Plan, Tier, Trigger, Window};
 use crate::sched::report;
 use crate::target::runtime::GoProcess;
 
 /// Before a choice is made, so long.
 const RATES_WINDOW: Duration = Duration::from_millis(200);
 
-pub fn look(name: &str, wait: &Wait, look: &Look, format: SchedFormat, context: &Context) -> Result<Window> {
+pub fn look(name: &str, wait: &Wait, look: &Look, format: SchedFormat, when: &[Trigger], context: &Context) -> Result<Window> {
     let process = target::resolve(name, wait, context.console)?;
     let process = GoProcess::attach(process, false)?;
-    let (options, plan) = decide(&process, look, format, RATES_WINDOW, context)?;
+    if when.is_empty() {
+        return look_once(&process, look, format, context);
+    }
+    context.console.cost(&format!("tier 0 until one of these: {}", when.iter().map(|t| &*t.text).collect::<Vec<_>>().join(", ")));
+    context.signals.open_window();
+    let armed = armed::wait(&process, when, &mut |period| context.signals.wait(period))?;
+    let Some(fired) = armed.fired else {
+        let seen = count(armed.before.len() as u64, "second");
+        return Err(Error::new(Kind::Findings, format!("no trigger fired in the last {seen}")));
+    };
+    let look = Look { tier: look.tier.or(Some(3)), ..look.clone() };
+    let window = look_once(&process, &look, format, context)?;
+    Ok(Window { before: armed.before, trigger: Some(fired), ..window })
+}
+
+fn look_once(process: &GoProcess, look: &Look, format: SchedFormat, context: &Context) -> Result<Window> {
+    let (options, plan) = decide(process, look, format, RATES_WINDOW, context)?;
     if let Some(plan) = &plan {
         context.console.cost(&report::plan_line(plan));
     }
     context.signals.open_window();
     let mut stop = || context.signals.wait(Duration::ZERO);
-    let window = collect::window(&process, &options, plan, &mut stop)?;
+    let window = collect::window(process, &options, plan, &mut stop)?;
     window.quality.warnings.iter().for_each(|warning| context.console.warning(warning));
     Ok(window)
+}
+
+/// One window after the other.
+pub fn run_watch(args: &SchedArgs, view: &View, context: &Context) -> Result<()> {
+    if !matches!(args.format, SchedFormat::Table | SchedFormat::Jsonl) {
+        return Err(Error::usage("--watch prints a table or jsonl").hint("add --format jsonl, or leave --format out"));
+    }
+    let mut out = open(args.format, context)?;
+    let process = target::resolve(&args.target, &args.wait, context.console)?;
+    let process = GoProcess::attach(process, false)?;
+    let (options, plan) = decide(&process, &args.look, args.format, RATES_WINDOW, context)?;
+    if let Some(plan) = &plan {
+        context.console.cost(&report::plan_line(plan));
+    }
+    context.signals.open_window();
+    let mut stop = || context.signals.wait(Duration::ZERO);
+    while !stop() {
+        let window = collect::window(&process, &options, plan.clone(), &mut stop)?;
+        if args.format == SchedFormat::Table && out.style().width.is_some() {
+            // Home, and everything from there on cleared.
+            out.write_all(b"\x1b[H\x1b[2J").map_err(Error::write)?;
+        }
+        render(&window, args.format, view, &mut out)?;
+        out.flush().map_err(Error::write)?;
+        process.check()?;
+    }
+    out.finish()
 }
 
 /// As asked; or the closest look that is worth its price. Without the rights for probes, and when none was asked for: without probes.

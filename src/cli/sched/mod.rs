@@ -6,12 +6,13 @@ use clap::{Args, ValueEnum};
 
 mod look;
 mod render;
+mod when;
 
 use super::target::Wait;
 use super::{Context, values};
 use crate::error::{Error, Kind, Result};
 use crate::sched::analyze::By;
-use crate::sched::model::Window;
+use crate::sched::model::{Trigger, Window};
 use render::{View, open, render};
 
 const SCHED_EXAMPLES: &str = "\
@@ -46,6 +47,14 @@ pub struct SchedArgs {
     /// Only say what looking would cost, in each tier, and look at nothing
     #[arg(long)]
     pub plan: bool,
+    /// Wait, looking at the runtime's counters alone, until METRIC is above or below VALUE; then look for --duration, in tier 3
+    /// unless --tier says otherwise. The minute before is kept. METRIC: runnable_p50, runnable_p99, runnable_max, run_queue,
+    /// idle_ps, dispatches, created, gc_pause, throttled
+    #[arg(long, value_name = "METRIC>VALUE", value_parser = when::parse)]
+    pub when: Vec<Trigger>,
+    /// Look again and again for --duration, until Ctrl-C; on a terminal each table takes the place of the last
+    #[arg(long, conflicts_with = "when")]
+    pub watch: bool,
     /// Show at most N stacks of each kind in a table
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
@@ -152,20 +161,23 @@ pub fn run_sched(args: &SchedArgs, context: &Context) -> Result<()> {
         return look::run_plan(args, context);
     }
     let view = View::Sched { limit: args.limit };
-    look_and_render(&args.target, &args.wait, &args.look, args.format, &view, context)
+    if args.watch {
+        return look::run_watch(args, &view, context);
+    }
+    let mut out = open(args.format, context)?;
+    let window = look::look(&args.target, &args.wait, &args.look, args.format, &args.when, context)?;
+    render(&window, args.format, &view, &mut out)?;
+    out.finish()?;
+    judge(&window, &args.look)
 }
 
 pub fn run_profile(args: &ProfileArgs, context: &Context) -> Result<()> {
     let view = View::Profile { mode: args.mode, by: args.by.clone(), limit: args.limit, hide_runtime: args.hide_runtime };
-    look_and_render(&args.target, &args.wait, &args.look, args.format, &view, context)
-}
-
-fn look_and_render(name: &str, wait: &Wait, look: &Look, format: SchedFormat, view: &View, context: &Context) -> Result<()> {
-    let mut out = open(format, context)?;
-    let window = look::look(name, wait, look, format, context)?;
-    render(&window, format, view, &mut out)?;
+    let mut out = open(args.format, context)?;
+    let window = look::look(&args.target, &args.wait, &args.look, args.format, &[], context)?;
+    render(&window, args.format, &view, &mut out)?;
     out.finish()?;
-    judge(&window, look)
+    judge(&window, &args.look)
 }
 
 fn parse_by(text: &str) -> std::result::Result<By, String> {

@@ -7,6 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::Options;
 use super::labels::{LabelReader, Labels};
 use super::readings::Readings;
+use super::stops::Stops;
 use super::switches::OffCpu;
 use super::tally::{Key, Tally};
 use super::timeline::Recorder;
@@ -15,7 +16,7 @@ use super::walks::{Told, Walks};
 use crate::error::Result;
 use crate::probes::wire::{Event, Stacked};
 use crate::probes::{StackWalker, Stream};
-use crate::sched::model::{Class, Counters, Quality, Row, Source, Stack, Tier, Timeline, Transitions, Waits};
+use crate::sched::model::{Class, Counters, Quality, Row, Source, Stack, Stop, Tier, Timeline, Transitions, Waits};
 use crate::target::names::StackNames;
 use crate::target::native::NativeSymbols;
 use crate::target::runtime::GoProcess;
@@ -32,6 +33,7 @@ pub struct Collector<'a> {
     labels: FxHashMap<u64, Labels>,
     off: OffCpu,
     follower: Option<Follower>,
+    stops: Option<Stops>,
     timeline: Option<Recorder>,
     /// Ms that samples and switches have told of.
     ms: FxHashSet<u64>,
@@ -52,6 +54,7 @@ pub struct Named {
     pub alive_ns: u64,
     pub samples: u64,
     pub timeline: Option<Timeline>,
+    pub stops: Option<Vec<Stop>>,
 }
 
 impl<'a> Collector<'a> {
@@ -60,6 +63,7 @@ impl<'a> Collector<'a> {
         Ok(Collector {
             process,
             tier: options.tier,
+            stops: (options.tier >= Tier::Rare).then(Stops::default),
             timeline: options.timeline.then(Recorder::new),
             walker: StackWalker::new(process, sites),
             tally: Tally::new(),
@@ -95,6 +99,7 @@ impl<'a> Collector<'a> {
                 self.timeline.iter_mut().for_each(Recorder::gap);
                 self.off.forget();
                 self.follower.iter_mut().for_each(Follower::forget);
+                self.stops.iter_mut().for_each(Stops::forget);
             }
             let mut events = Vec::new();
             stream.drain(end_ns.is_some(), |event| events.push(event));
@@ -158,6 +163,7 @@ impl<'a> Collector<'a> {
             Event::Transition(transition) => {
                 let stack = stack_of(self.process, &mut self.tally, &transition);
                 self.follower.iter_mut().for_each(|follower| follower.on(&transition, stack));
+                self.stops.iter_mut().for_each(|stops| stops.on(&transition, stack));
                 let reasons = &self.process.runtime.wait_reasons;
                 self.timeline.iter_mut().for_each(|timeline| timeline.transition(&transition, stack, reasons));
             }
@@ -194,6 +200,7 @@ impl<'a> Collector<'a> {
             alive_ns,
             samples: self.samples,
             timeline: self.timeline.map(Recorder::finish),
+            stops: self.stops.map(Stops::finish),
         }
     }
 }

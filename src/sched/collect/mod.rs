@@ -1,9 +1,11 @@
 //! One window of looking: probes attached, events and walks tallied, counters read in between.
 
+pub mod armed;
 mod collector;
 mod labels;
 pub mod plan;
 mod readings;
+mod stops;
 mod switches;
 mod tally;
 mod threads;
@@ -100,7 +102,7 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
         cpu_queue = waits(&counted.cpu_queue);
     }
     cost.own_cpu_ns = own_cpu_ns() - cpu_before;
-    let Named { rows, stacks, transitions, run_queue, counters, alive_ns, samples, timeline } =
+    let Named { rows, stacks, transitions, run_queue, counters, alive_ns, samples, timeline, stops } =
         collector.finish(cost.target_cpu_ns, &mut quality);
     count_gaps(&stacks, &mut quality);
     Ok(Window {
@@ -116,6 +118,9 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
         cpu_queue,
         counters,
         transitions,
+        stops,
+        before: Vec::new(),
+        trigger: None,
         timeline,
         samples,
         cost,

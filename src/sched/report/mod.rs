@@ -1,5 +1,6 @@
 //! How a window is printed.
 
+mod before;
 mod graph;
 mod plan;
 mod schema;

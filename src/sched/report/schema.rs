@@ -5,7 +5,8 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::transitions::TransitionsOut;
+use super::before::{GlanceOut, TriggerOut};
+use super::transitions::{StopOut, TransitionsOut};
 use crate::error::Result;
 use crate::output::{Address, Envelope, write_line};
 use crate::sched::analyze::Account;
@@ -66,6 +67,12 @@ struct Facts<'a> {
     cost: Cost,
     #[serde(skip_serializing_if = "Option::is_none")]
     transitions: Option<TransitionsOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stops: Option<Vec<StopOut<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger: Option<TriggerOut<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    before: Vec<GlanceOut>,
 }
 
 impl<'a> Facts<'a> {
@@ -82,6 +89,9 @@ impl<'a> Facts<'a> {
             runtime: Runtime::of(&window.counters),
             cost: Cost::of(&window.cost),
             transitions: window.transitions.as_ref().map(|transitions| TransitionsOut::of(transitions, window)),
+            trigger: window.trigger.as_ref().map(|(trigger, seen)| TriggerOut { when: &trigger.text, seen: *seen }),
+            before: window.before.iter().map(GlanceOut::of).collect(),
+            stops: window.stops.as_ref().map(|stops| stops.iter().map(|stop| StopOut::of(stop, window)).collect()),
         }
     }
 }

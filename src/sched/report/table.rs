@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use super::before;
 use crate::error::{Error, Result};
 use crate::output::{Align, Page, Paint, Style, Table, count, duration};
 use crate::sched::analyze::{Account, By, Group, Share, by_reason, grouped, shares};
-use crate::sched::model::{Bound, Class, Frame, Row, Tier, Transitions, Waits, Waker, Window};
+use crate::sched::model::{Bound, Class, Frame, Row, Stop, StopKind, Tier, Transitions, Waits, Waker, Window};
 use crate::target::frames;
 
 /// Stacks shown of each class.
@@ -43,6 +44,12 @@ struct Report<'a, W: Write> {
 impl<W: Write> Report<'_, W> {
     fn sched(&mut self, window: &Window, limit: usize) -> io::Result<()> {
         let account = Account::of(window);
+        if let Some((trigger, seen)) = &window.trigger {
+            let seen = if trigger.metric.is_duration() { time(*seen as u64) } else { format!("{seen:.0}") };
+            self.heading(&format!("{}: SEEN {seen}, AFTER THESE SECONDS", trigger.text))?;
+            self.table(&before::table(&window.before)?)?;
+            self.blank()?;
+        }
         self.account(window, &account)?;
         self.queues(window)?;
         self.runtime(window)?;
@@ -50,10 +57,39 @@ impl<W: Write> Report<'_, W> {
         for class in [Class::OnCpu, Class::NoCpu, Class::Runnable, Class::Syscall, Class::GcAssist, Class::Waiting, Class::Scheduler] {
             self.stacks(window, class, limit)?;
         }
+        if let Some(stops) = &window.stops {
+            self.stops(window, stops, limit)?;
+        }
         if let Some(transitions) = &window.transitions {
             self.transitions(window, transitions, limit)?;
         }
         self.totals(window)
+    }
+
+    fn stops(&mut self, window: &Window, stops: &[Stop], limit: usize) -> io::Result<()> {
+        for (kind, title) in [(StopKind::World, "THE WORLD WAS STOPPED"), (StopKind::Collection, "COLLECTIONS")] {
+            let of_kind: Vec<&Stop> = stops.iter().filter(|stop| stop.kind == kind).collect();
+            if of_kind.is_empty() {
+                continue;
+            }
+            self.blank()?;
+            self.heading(title)?;
+            for stop in of_kind.iter().take(limit) {
+                let asked = match stop.goid {
+                    0 => "asked for by the runtime".to_owned(),
+                    goid => format!("asked for by goroutine {goid}"),
+                };
+                self.line(&format!("{:>9}  {asked}", time(stop.ns)))?;
+                if let Some(stack) = stop.stack {
+                    self.frames(window, stack)?;
+                }
+            }
+            if of_kind.len() > limit {
+                let rest: u64 = of_kind.iter().skip(limit).map(|stop| stop.ns).sum();
+                self.dim(&format!("{:>9}  in {} more", time(rest), of_kind.len() - limit))?;
+            }
+        }
+        Ok(())
     }
 
     fn transitions(&mut self, window: &Window, transitions: &Transitions, limit: usize) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::schema::{FrameOut, WaitsOut};
-use crate::sched::model::{Blocked, Hop, RunLatency, Transitions, WakePath, Waker, Window};
+use crate::sched::model::{Blocked, Hop, RunLatency, Stop, Transitions, WakePath, Waker, Window};
 
 #[derive(Serialize)]
 pub(super) struct TransitionsOut<'a> {
@@ -51,6 +51,29 @@ struct HopOut<'a> {
     woken_by: Option<StackOut<'a>>,
     #[serde(flatten)]
     at: StackOut<'a>,
+}
+
+/// A stop of the world, or a collection.
+#[derive(Serialize)]
+pub(super) struct StopOut<'a> {
+    kind: &'static str,
+    begin_ns: u64,
+    duration_ns: u64,
+    goroutine: u64,
+    #[serde(flatten)]
+    asked_at: StackOut<'a>,
+}
+
+impl<'a> StopOut<'a> {
+    pub(super) fn of(stop: &Stop, window: &'a Window) -> Self {
+        StopOut {
+            kind: stop.kind.as_str(),
+            begin_ns: stop.begin_ns,
+            duration_ns: stop.ns,
+            goroutine: stop.goid,
+            asked_at: StackOut::of(stop.stack.unwrap_or(u32::MAX), window),
+        }
+    }
 }
 
 #[derive(Serialize)]
