@@ -203,15 +203,20 @@ ALWAYS_INLINE u64 add_stacks(void *ctx, struct stacked *record, int with_kernel)
 	if (record->go.in_c) {
 		record->top_bytes = copy_stack(&record->data[at], record->sp, C_TOP_WORDS * 8);
 		at += record->top_bytes / 8;
-		at &= DATA_WORDS - 1;
+		at &= DATA_WORDS / 2 - 1;
 		/* From where Go called C, pclntab knows the way. */
-		if (record->go.syscall_sp && at < DATA_WORDS - C_CALLER_WORDS) {
+		if (record->go.syscall_sp && at < DATA_WORDS / 2 - C_CALLER_WORDS) {
 			record->c_caller_bytes = copy_stack(&record->data[at], record->go.syscall_sp, C_CALLER_WORDS * 8);
 			at += record->c_caller_bytes / 8;
 		}
 	} else {
 		record->top_bytes = copy_stack(&record->data[at], record->sp, TOP_WORDS * 8);
 		at += record->top_bytes / 8;
+	}
+	at &= DATA_WORDS / 2 - 1;
+	if (record->go.labels) {
+		record->go.label_count = copy_labels((void *)&record->data[at], record->go.labels);
+		at += record->go.label_count * (sizeof(struct label) / 8);
 	}
 	at &= DATA_WORDS - 1;
 	return __builtin_offsetof(struct stacked, data) + at * 8;

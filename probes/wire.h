@@ -13,8 +13,13 @@
 /* Of one transition; they stand on the probe's own stack. */
 #define SITE_FRAMES 20
 
+/* Labels of a goroutine, and how much of each is copied. */
+#define MAX_LABELS 8
+#define LABEL_KEY 40
+#define LABEL_VALUE 80
+
 /* More than all of them, so that a masked length never passes the end. */
-#define DATA_WORDS 1024
+#define DATA_WORDS 2048
 
 enum kind {
 	KIND_SAMPLE = 1,
@@ -35,7 +40,15 @@ struct go {
 	u32 status;
 	s32 p;
 	u32 in_c;
-	u32 unused;
+	u32 label_count;
+};
+
+/* One pprof label. The lengths are the whole ones. */
+struct label {
+	u32 key_bytes;
+	u32 value_bytes;
+	char key[LABEL_KEY];
+	char value[LABEL_VALUE];
 };
 
 struct head {
@@ -59,7 +72,7 @@ struct stacked {
 	/* Bytes of the stack at sp, then of the one at go.syscall_sp. */
 	u32 top_bytes;
 	u32 c_caller_bytes;
-	/* Kernel frames, user frames, top bytes, C caller bytes, each as long as told above. */
+	/* Kernel frames, user frames, top bytes, C caller bytes, labels, each as long or as many as told above. */
 	u64 data[DATA_WORDS];
 };
 

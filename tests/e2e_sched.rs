@@ -13,11 +13,13 @@ use serde_json::Value;
 
 use cpu_group::CpuGroup;
 use sched_truth::{Looked, assert_close, assert_share, look, ns, on_stack};
-use schedload::{Load, kind, number, spent, start};
+use schedload::{Load, kind, number, spent, start, start_in};
 
 /// One sample a millisecond: a run of a thread of some milliseconds gets its part to within a sample. At 97 Hz it is a matter of luck,
 /// and 3 s are too short for that.
-const DENSE: [&str; 2] = ["--hz", "997"];
+const DENSE: [&str; 4] = ["--tier", "1", "--hz", "997"];
+/// Whatever it costs.
+const SWITCHES: [&str; 2] = ["--tier", "1"];
 
 #[test]
 fn spinners_on_two_ps_share_the_cpu_as_their_threads_clocks_say() {
@@ -54,9 +56,9 @@ fn assert_whole(load: &Load, looked: &Looked) {
 }
 
 /// What only waits: for so long by its own books, from before the call until it runs again.
-fn assert_waits(mode: &str, args: &[&str], tool_args: &[&str], function: &str, state: &str, reasons: &[&str]) {
+fn assert_waits(mode: &str, args: &[&str], function: &str, state: &str, reasons: &[&str]) {
     let mut load = start(mode, args);
-    let looked = look(&mut load, "sched", 3, tool_args);
+    let looked = look(&mut load, "sched", 3, &SWITCHES);
     let truth = looked.truth(|truth| spent(kind(truth, function), state));
     let fits = |row: &Value| on_stack(row, function) && reasons.iter().any(|reason| row["reason"] == *reason);
     let waiting = looked.ns(|row| row["class"] == "waiting" && fits(row));
@@ -69,33 +71,33 @@ fn assert_waits(mode: &str, args: &[&str], tool_args: &[&str], function: &str, s
 
 #[test]
 fn sleepers_wait_in_sleep() {
-    assert_waits("sleepers", &["4", "20"], &[], "main.sleepAgain", "sleep", &["sleep"]);
+    assert_waits("sleepers", &["4", "20"], "main.sleepAgain", "sleep", &["sleep"]);
 }
 
 #[test]
 fn selects_wait_in_select() {
-    assert_waits("selects", &["4", "20"], &[], "main.choose", "select", &["select"]);
+    assert_waits("selects", &["4", "20"], "main.choose", "select", &["select"]);
 }
 
 #[test]
 fn waitgroups_wait_in_their_group() {
-    assert_waits("waitgroups", &["4", "20"], &[], "main.waitForGroup", "waitgroup", &["sync.WaitGroup.Wait", "semacquire"]);
+    assert_waits("waitgroups", &["4", "20"], "main.waitForGroup", "waitgroup", &["sync.WaitGroup.Wait", "semacquire"]);
 }
 
 #[test]
 fn conds_wait_in_cond() {
-    assert_waits("conds", &["4", "20"], &[], "main.waitForCond", "cond", &["sync.Cond.Wait"]);
+    assert_waits("conds", &["4", "20"], "main.waitForCond", "cond", &["sync.Cond.Wait"]);
 }
 
 #[test]
 fn readers_wait_for_the_network() {
-    assert_waits("netwait", &["4", "20"], &[], "main.readAgain", "network", &["IO wait"]);
+    assert_waits("netwait", &["4", "20"], "main.readAgain", "network", &["IO wait"]);
 }
 
 #[test]
 fn a_convoy_waits_for_its_mutex() {
     let mut load = start("convoy", &["4", "1000"]);
-    let looked = look(&mut load, "sched", 3, &[]);
+    let looked = look(&mut load, "sched", 3, &SWITCHES);
     let truth = looked.truth(|truth| {
         let kind = kind(truth, "main.contend");
         spent(kind, "mutex") + spent(kind, "unlock")
@@ -110,7 +112,7 @@ fn a_convoy_waits_for_its_mutex() {
 #[test]
 fn a_ball_is_waited_for_on_channels() {
     let mut load = start("pingpong", &["2"]);
-    let looked = look(&mut load, "sched", 3, &[]);
+    let looked = look(&mut load, "sched", 3, &SWITCHES);
     let ball = |row: &Value| on_stack(row, "main.ping") || on_stack(row, "main.pong");
     // Walks are ten a second, and samples of so much switching fall on the scheduler too: only the whole is sure.
     let off = looked.ns(|row| matches!(row["class"].as_str().unwrap(), "waiting" | "runnable") && ball(row));
@@ -127,7 +129,7 @@ fn a_ball_is_waited_for_on_channels() {
 fn system_calls_that_block_take_their_time() {
     for (mode, args) in [("syscalls", ["4", "50"]), ("threads", ["20", "60000"])] {
         let mut load = start(mode, &args);
-        let looked = look(&mut load, "sched", 3, &[]);
+        let looked = look(&mut load, "sched", 3, &SWITCHES);
         let truth = looked.truth(|truth| spent(kind(truth, "main.sleepInKernel"), "syscall"));
         let class = |class: &str| looked.ns(|row| row["class"] == class && on_stack(row, "main.sleepInKernel"));
         // By the books it is in the call until it runs again: on a busy machine it waits for a CPU first, and for a P.
@@ -137,31 +139,44 @@ fn system_calls_that_block_take_their_time() {
     }
 }
 
-/// The bucket that a quantile lies in by the runtime's own histogram, as goscope takes it: the first that reaches the rank.
-fn quantile_bounds(truth: &Value, q: f64) -> (f64, f64) {
-    let buckets = truth["sched_latencies"].as_array().unwrap();
-    let total: i64 = buckets.iter().map(|bucket| number(bucket, "count")).sum();
-    let rank = (q * total as f64).ceil().max(1.0) as i64;
-    let mut seen = 0;
-    for bucket in buckets {
-        seen += number(bucket, "count");
-        if seen >= rank {
-            let edge = |name: &str| bucket[name].as_f64().map(|seconds| seconds * 1e9);
-            return (edge("low_seconds").unwrap_or(0.0), edge("high_seconds").unwrap_or(f64::INFINITY));
-        }
-    }
-    panic!("an empty histogram: {truth}");
+/// Where a quantile can lie by the runtime's own histogram, in ns: each bucket counts for goscope's window between two figures.
+fn quantile_bounds(looked: &Looked, q: f64) -> (f64, f64) {
+    let edge = |bucket: &Value, name: &str| bucket[name].as_f64().map(|seconds| seconds * 1e9);
+    let all = looked.last()["sched_latencies"].as_array().unwrap();
+    let buckets: Vec<(f64, f64, f64, f64)> = (all.iter())
+        .map(|bucket| {
+            let same = |truth: &Value| {
+                let buckets = truth["sched_latencies"].as_array().unwrap();
+                let found = buckets.iter().find(|other| other["low_seconds"] == bucket["low_seconds"]);
+                found.map_or(0, |found| number(found, "count"))
+            };
+            let count = looked.truth(same);
+            let (low, high) = (edge(bucket, "low_seconds").unwrap_or(0.0), edge(bucket, "high_seconds").unwrap_or(f64::INFINITY));
+            (low, high, *count.start() as f64, *count.end() as f64)
+        })
+        .collect();
+    // The first bucket that reaches the rank, when there is as much as can be up to it and as little as can be behind; and the converse.
+    let reached = |most_first: bool| {
+        let pick = |least: f64, most: f64, first: bool| if first == most_first { most } else { least };
+        let at = |i: usize| {
+            let until: f64 = buckets[..=i].iter().map(|b| pick(b.2, b.3, true)).sum();
+            let behind: f64 = buckets[i + 1..].iter().map(|b| pick(b.2, b.3, false)).sum();
+            until >= q * (until + behind)
+        };
+        (0..buckets.len()).find(|i| at(*i)).unwrap()
+    };
+    (buckets[reached(true)].0, buckets[reached(false)].1)
 }
 
 /// On one P, four that yield at once wait for one that yields after 2 ms.
 #[test]
 fn the_wait_for_a_p_is_in_the_bucket_of_the_runtimes_own_histogram() {
     let mut load = start("starve", &["4", "2000"]);
-    let looked = look(&mut load, "sched", 3, &[]);
-    let (queue, truth) = (&looked.doc["run_queue"], looked.last());
+    let looked = look(&mut load, "sched", 3, &SWITCHES);
+    let queue = &looked.doc["run_queue"];
     assert_eq!(queue["source"], "timeToRun");
     for (key, q) in [("p50_ns", 0.5), ("p90_ns", 0.9), ("p99_ns", 0.99)] {
-        let (told, (low, high)) = (number(queue, key) as f64, quantile_bounds(truth, q));
+        let (told, (low, high)) = (number(queue, key) as f64, quantile_bounds(&looked, q));
         // Told is the upper end of goscope's bucket; those of the runtime's metrics are as fine at most.
         assert!(low < told && told <= high * 1.001, "{key}: {told} is not in {low} to {high}");
     }
@@ -177,7 +192,7 @@ fn a_quota_shows_as_time_with_a_p_and_without_a_cpu() {
     let mut load = start("quota", &["-procs", "2", "2"]);
     group.add(load.pid());
     let before = group.stat();
-    let looked = look(&mut load, "sched", 3, &[]);
+    let looked = look(&mut load, "sched", 3, &SWITCHES);
     let after = group.stat();
     let throttled = &looked.doc["runtime"]["throttled"];
     let (periods, told) = (number(throttled, "throttled_periods"), number(throttled, "throttled_ns"));
@@ -195,7 +210,7 @@ fn a_quota_shows_as_time_with_a_p_and_without_a_cpu() {
 #[test]
 fn collections_and_their_pauses_are_those_of_the_runtime() {
     let mut load = start("gc", &["0", "20"]);
-    let looked = look(&mut load, "sched", 3, &[]);
+    let looked = look(&mut load, "sched", 3, &SWITCHES);
     let runtime = &looked.doc["runtime"];
     let cycles = looked.truth(|truth| number(&truth["gc"], "cycles"));
     assert!(cycles.contains(&number(runtime, "gc_cycles")), "{} of {cycles:?}", runtime["gc_cycles"]);
@@ -216,16 +231,20 @@ fn who_allocates_while_the_collector_marks_assists() {
     assert!(looked.time("gc_assist_ns") > 0, "{truth} s of assists: {}", looked.doc["time"]);
 }
 
+/// Each set lives for some hundred microseconds. A map up to Go 1.23, a slice since.
 #[test]
 fn labels_share_the_cpu_as_their_work_says() {
-    let mut load = start("labels", &["2"]);
-    let looked = look(&mut load, "profile", 3, &DENSE);
-    let told = |route: &str| looked.ns(|row| row["class"] == "on_cpu" && row["labels"]["route"] == route);
-    let (a, b) = (told("/a"), told("/b"));
-    assert_share("/a", (a, a + b), (3, 4));
-    // What stands between two labels is little, but no more than little without any.
-    assert!(a + b >= looked.time("on_cpu_ns") * 95 / 100, "{a} and {b} of {}", looked.time("on_cpu_ns"));
-    assert!(looked.ns(|row| row["labels"]["route"] == "/a" && !on_stack(row, "main.routeA")) <= a / 20);
+    for release in ["1.18.10", "1.23.12", "1.24.0", "1.27.4"] {
+        let mut load = start_in(release, "static", "full", "labels", &["2"]);
+        let looked = look(&mut load, "profile", 2, &DENSE);
+        let told = |route: &str| looked.ns(|row| row["class"] == "on_cpu" && row["labels"]["route"] == route);
+        let (a, b) = (told("/a"), told("/b"));
+        assert_share(&format!("/a with go{release}"), (a, a + b), (3, 4));
+        // What stands between two labels is little, but no more than little without any.
+        let all = looked.time("on_cpu_ns");
+        assert!(a + b >= all * 95 / 100, "go{release}: {a} and {b} of {all}");
+        assert!(looked.ns(|row| row["labels"]["route"] == "/a" && !on_stack(row, "main.routeA")) <= a / 20, "go{release}");
+    }
 }
 
 /// The kernel follows 127 frames; what lies beyond them is said to be cut, and no other function is put in its place.
@@ -258,7 +277,7 @@ fn a_stack_deeper_than_can_be_followed_says_so() {
 #[test]
 fn ten_thousand_goroutines_are_all_in_the_account() {
     let mut load = start("many", &["10000"]);
-    let looked = look(&mut load, "sched", 3, &[]);
+    let looked = look(&mut load, "sched", 3, &SWITCHES);
     let parked =
         looked.ns(|row| row["class"] == "waiting" && row["reason"] == "chan receive (nil chan)" && on_stack(row, "main.parkedForever"));
     let truth = 10_000 * looked.window_ns();

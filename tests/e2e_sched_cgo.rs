@@ -27,7 +27,7 @@ fn has_in_order(row: &Value, wanted: &[&str]) -> bool {
 
 fn computing(release: &str, link: &str) {
     let mut load = start_cgo(release, link, &["kept", "omitted", "callback"]);
-    let looked = look(&mut load, "sched", 3, &["--hz", "997"]);
+    let looked = look(&mut load, "sched", 3, &["--tier", "1", "--hz", "997"]);
     let on_cpu = |row: &Value| row["class"] == "on_cpu";
     let told = SPINS.map(|caller| looked.ns(|row| on_cpu(row) && on_stack(row, caller)));
     let goroutines = [SPINS[0], SPINS[1], "main.spinInCallback"];
@@ -70,7 +70,7 @@ fn others<'a>(looked: &'a Looked, caller: &str, chain: &[&str]) -> Vec<(i64, Vec
 
 fn sleeping(release: &str, link: &str) {
     let mut load = start_cgo(release, link, &["sleep", "kept"]);
-    let looked = look(&mut load, "sched", 3, &[]);
+    let looked = look(&mut load, "sched", 3, &["--tier", "1"]);
     let truth = looked.truth(|truth| spent(kind(truth, "main.sleepInC"), "c"));
     let class = |class: &str| looked.ns(|row| row["class"] == class && on_stack(row, "main.sleepInC"));
     // By the books it is in C until it runs again: on a busy machine it waits for a CPU first, and for a P.

@@ -112,7 +112,7 @@ fn a_chain_is_followed_from_the_last_to_the_network() {
 /// What differs from release to release: offsets, names and beginnings of the runtime's functions, numbers of wait reasons, g's place.
 fn every_release(release: &str, link: &str, variant: &str) {
     let mut load = start_in(release, link, variant, "spinners", &["-procs", "2", "-lock", "2"]);
-    let looked = look(&mut load, "sched", 2, &["--hz", "997"]);
+    let looked = look(&mut load, "sched", 2, &["--tier", "1", "--hz", "997"]);
     let functions = ["main.spinA", "main.spinB"];
     let told = functions.map(|function| looked.ns(|row| row["class"] == "on_cpu" && on_stack(row, function)));
     let truth = functions.map(|function| looked.within(|truth| number(kind(truth, function), "on_cpu_ns")));

@@ -231,6 +231,7 @@ fn constants(process: &GoProcess, place: &Place, wanted: &Wanted, has_prev_state
         ("g_status", offset(Field::GAtomicStatus)?),
         ("g_go_pc", offset(Field::GGoPc)?),
         ("g_labels", offset(Field::GLabels)?),
+        ("labels_in_slice", u32::from(process.version >= GoVersion::new(24, 0))),
         ("g_syscall_pc", offset(Field::GSyscallPc)?),
         ("g_syscall_sp", offset(Field::GSyscallSp)?),
         ("m_curg", offset(Field::MCurg)?),

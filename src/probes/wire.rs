@@ -58,6 +58,8 @@ pub struct Stacked {
     pub top: Vec<u8>,
     /// Inside C: the goroutine's stack from `go.syscall_sp` on.
     pub c_caller: Vec<u8>,
+    /// pprof labels at that moment, sorted; empty also when there were too many to copy.
+    pub labels: Vec<(String, String)>,
 }
 
 impl Stacked {
@@ -111,6 +113,11 @@ impl Event {
 pub const MAX_USER_FRAMES: usize = 127;
 pub const MAX_KERNEL_FRAMES: usize = 32;
 pub const SITE_FRAMES: usize = 20;
+
+/// The most labels, and the most bytes of their keys and values.
+const MAX_LABELS: usize = 8;
+const LABEL_KEY: usize = 40;
+const LABEL_VALUE: usize = 80;
 
 struct Reader<'a>(&'a [u8]);
 
@@ -177,7 +184,7 @@ fn stacked(head: Head, reader: &mut Reader<'_>) -> Option<Stacked> {
         p: reader.u32()? as i32,
         in_c: reader.u32()? != 0,
     };
-    let _unused = reader.u32()?;
+    let label_count = reader.u32()? as usize;
     let registers = Registers {
         pc: reader.u64()?,
         sp: reader.u64()?,
@@ -190,9 +197,49 @@ fn stacked(head: Head, reader: &mut Reader<'_>) -> Option<Stacked> {
     };
     let (user, kernel) = (reader.u32()? as usize, reader.u32()? as usize);
     let (top, c_caller) = (reader.u32()? as usize, reader.u32()? as usize);
-    if user > MAX_USER_FRAMES || kernel > MAX_KERNEL_FRAMES {
+    if user > MAX_USER_FRAMES || kernel > MAX_KERNEL_FRAMES || label_count > MAX_LABELS {
         return None;
     }
     let (kernel, user) = (reader.words(kernel)?, reader.words(user)?);
-    Some(Stacked { head, go, registers, kernel, user, top: reader.bytes(top)?, c_caller: reader.bytes(c_caller)? })
+    let (top, c_caller) = (reader.bytes(top)?, reader.bytes(c_caller)?);
+    let mut labels = (0..label_count).map(|_| label(reader)).collect::<Option<Vec<_>>>()?;
+    labels.sort();
+    Some(Stacked { head, go, registers, kernel, user, top, c_caller, labels })
+}
+
+/// What was cut off is said to be.
+fn label(reader: &mut Reader<'_>) -> Option<(String, String)> {
+    let (key_len, value_len) = (reader.u32()? as usize, reader.u32()? as usize);
+    let mut text = |len: usize, room: usize| {
+        let bytes = reader.bytes(room)?;
+        let text = String::from_utf8_lossy(&bytes[..len.min(room)]).into_owned();
+        Some(if len > room { text + "…" } else { text })
+    };
+    Some((text(key_len, LABEL_KEY)?, text(value_len, LABEL_VALUE)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(key: &[u8], key_bytes: u32, value: &[u8], value_bytes: u32) -> Vec<u8> {
+        let mut bytes = [key_bytes.to_le_bytes(), value_bytes.to_le_bytes()].concat();
+        for (text, room) in [(key, LABEL_KEY), (value, LABEL_VALUE)] {
+            bytes.extend_from_slice(text);
+            bytes.resize(bytes.len() + room - text.len(), 0xff);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_label_is_as_long_as_it_was_or_says_that_it_is_cut() {
+        let parsed = |bytes: &[u8]| label(&mut Reader(bytes));
+        let of = |key: &str, value: &str| Some((key.to_owned(), value.to_owned()));
+        assert_eq!(parsed(&slot(b"route", 5, b"/a", 2)), of("route", "/a"));
+        assert_eq!(parsed(&slot(b"route", 5, b"", 0)), of("route", ""));
+        let long = "x".repeat(LABEL_VALUE);
+        assert_eq!(parsed(&slot(b"route", 5, long.as_bytes(), 80)), of("route", &long));
+        assert_eq!(parsed(&slot(b"route", 5, long.as_bytes(), u32::MAX)), of("route", &format!("{long}…")));
+        assert_eq!(parsed(&slot(b"route", 5, b"/a", 2)[..127]), None);
+    }
 }

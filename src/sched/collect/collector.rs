@@ -1,5 +1,6 @@
 //! What the events, walks and readings of one window add up to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -127,9 +128,10 @@ impl<'a> Collector<'a> {
         }
     }
 
+    /// Of goroutines with more labels than the probes copy.
     fn read_labels(&mut self, events: &[Event]) {
         let goroutines = events.iter().filter_map(|event| match event {
-            Event::Sample(stacked) | Event::SwitchOut(stacked) => Some(stacked.go),
+            Event::Sample(stacked) | Event::SwitchOut(stacked) => Some(stacked.go).filter(|_| stacked.labels.is_empty()),
             Event::SwitchIn(_) | Event::Transition(_) => None,
         });
         let oldest = events.first().map_or(u64::MAX, |event| event.head().time_ns);
@@ -173,7 +175,9 @@ impl<'a> Collector<'a> {
     fn key(&mut self, event: &Stacked, class: Class, source: Source) -> Key {
         let mut pcs = Vec::with_capacity(event.user.len() + 4);
         let cut = self.walker.walk(event, &mut pcs);
-        self.tally.key(event, class, source, pcs, cut, self.labels.get(&event.go.labels))
+        let copied = || event.labels.iter().map(|(key, value)| (Arc::from(key.as_str()), Arc::from(value.as_str()))).collect();
+        let labels = if event.labels.is_empty() { self.labels.get(&event.go.labels).cloned() } else { Some(copied()) };
+        self.tally.key(event, class, source, pcs, cut, labels.as_ref())
     }
 
     /// `target_cpu_ns`: what the target used by the kernel's account.

@@ -1,5 +1,6 @@
-//! pprof labels of events. An event holds the address of a label set, which the collector frees when nobody holds it any more; another set
-//! may then lie there. So a set counts only if it cannot have been freed between the event and the reading.
+//! pprof labels of events whose probe did not copy them: more than it has room for, or a map of several buckets. Such an event holds the
+//! address of a label set, which the collector frees when nobody holds it any more; another set may then lie there. So a set counts only
+//! if it cannot have been freed between the event and the reading.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
