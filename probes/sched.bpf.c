@@ -288,9 +288,16 @@ ALWAYS_INLINE void switched_in(u64 *ctx, struct task_struct___g *next)
 	u32 key = next->pid;
 	struct off_cpu *entry = bpf_map_lookup_elem(&off, &key);
 	struct switched_in record = {};
-	if (!entry)
-		return;
 	record.head.time_ns = bpf_ktime_get_ns();
+	if (!entry) {
+		/* Off its CPU since before the probes were there: the first switch of this thread that they see. */
+		if (with_switch_stacks) {
+			record.head.kind = KIND_SWITCH_IN;
+			record.head.tid = tid_of(next);
+			send(ctx, &record.head, sizeof(record));
+		}
+		return;
+	}
 	if (entry->ready_ns)
 		count(CPU_QUEUE + (queue_bucket(record.head.time_ns - entry->ready_ns) & 255));
 	if (entry->told && with_switch_stacks) {

@@ -76,7 +76,7 @@ struct stacked {
 	u64 data[DATA_WORDS];
 };
 
-/* SWITCH_IN of a thread whose SWITCH_OUT was sent; head.detail is 1 when it was put off the CPU while it could run. */
+/* SWITCH_IN of a thread whose SWITCH_OUT was sent, or that left before anybody looked (out_ns is 0 then); head.detail is 1 when it was put off the CPU while it could run. */
 struct switched_in {
 	struct head head;
 	u64 out_ns;

@@ -10,7 +10,7 @@ pub enum Event {
     Sample(Stacked),
     /// A thread left its CPU with a goroutine on it.
     SwitchOut(Stacked),
-    /// A thread whose `SwitchOut` was sent got a CPU again.
+    /// A thread whose `SwitchOut` was sent, or that was off its CPU from before the window on, got one again.
     SwitchIn(SwitchIn),
     /// A transition of a goroutine.
     Transition(Transition),
@@ -72,6 +72,7 @@ impl Stacked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SwitchIn {
     pub head: Head,
+    /// 0 when it left before anybody looked.
     pub out_ns: u64,
     /// When it could run again; 0 if that was not seen.
     pub ready_ns: u64,

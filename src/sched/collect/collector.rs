@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::Options;
 use super::labels::{LabelReader, Labels};
@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::probes::wire::{Event, Stacked};
 use crate::probes::{StackWalker, Stream};
 use crate::sched::model::{Class, Counters, Quality, Row, Source, Stack, Stop, Tier, Timeline, Transitions, Waits};
+use crate::target::goroutines::threads::Threads;
 use crate::target::names::StackNames;
 use crate::target::native::NativeSymbols;
 use crate::target::runtime::GoProcess;
@@ -36,8 +37,8 @@ pub struct Collector<'a> {
     follower: Option<Follower>,
     stops: Option<Stops>,
     timeline: Option<Recorder>,
-    /// Ms that samples and switches have told of.
-    ms: FxHashSet<u64>,
+    begin_ns: u64,
+    told: Told,
     samples: u64,
     /// Events lost so far; whether some were lost in this round, and in the one before.
     lost: u64,
@@ -74,7 +75,12 @@ impl<'a> Collector<'a> {
             labels: FxHashMap::default(),
             off: OffCpu::default(),
             follower: (options.tier >= Tier::Transitions).then(|| Follower::new(process)).transpose()?,
-            ms: FxHashSet::default(),
+            begin_ns: 0,
+            told: match options.tier {
+                Tier::Counters => Told::ByWalks,
+                _ if options.switch_stacks => Told::BySwitches,
+                _ => Told::BySamples,
+            },
             samples: 0,
             lost: 0,
             broken: false,
@@ -86,7 +92,12 @@ impl<'a> Collector<'a> {
         self.walks.wait()
     }
 
-    /// Takes what has come; the last time, all of it up to the window's end, by CLOCK_MONOTONIC.
+    /// When the window begins, by CLOCK_MONOTONIC.
+    pub fn starts_at(&mut self, begin_ns: u64) {
+        self.begin_ns = begin_ns;
+    }
+
+    /// Takes what has come; the last time, all of it up to the window's end.
     pub fn round(&mut self, stream: Option<&mut Stream>, end_ns: Option<u64>) {
         let until = end_ns.unwrap_or(u64::MAX);
         if let Some(stream) = stream {
@@ -112,12 +123,12 @@ impl<'a> Collector<'a> {
             }
         }
         if self.walks.is_due() || end_ns.is_some() {
-            let told = Told { running: self.tier > Tier::Counters, ms: &self.ms };
+            let told = self.told;
             // A process that has just ended leaves what was seen until then.
             let first = self.walks.is_first();
-            let _ = self.walks.walk(&mut self.tally, &told, until);
-            if first && let Some(timeline) = &mut self.timeline {
-                timeline.present = self.walks.present();
+            let _ = self.walks.walk(&mut self.tally, told, until);
+            if first {
+                self.begin();
             }
             self.readings.read();
         }
@@ -129,6 +140,24 @@ impl<'a> Collector<'a> {
     }
 
     /// Of goroutines with more labels than the probes copy.
+    /// What was so when the window began.
+    fn begin(&mut self) {
+        let present = self.walks.present();
+        self.timeline.iter_mut().for_each(|timeline| timeline.present.clone_from(&present));
+        let in_syscalls = self.walks.in_syscalls();
+        if self.told != Told::BySwitches {
+            return;
+        }
+        let Ok(threads) = Threads::new(self.process) else { return };
+        let memory = self.process.memory();
+        for (m, key) in in_syscalls {
+            let tid = threads.m(&memory, m).and_then(|m| threads.tid(&m));
+            if let Some(tid) = tid {
+                self.off.seed(tid, Key { source: Source::Switch, ..key }, self.begin_ns);
+            }
+        }
+    }
+
     fn read_labels(&mut self, events: &[Event]) {
         let goroutines = events.iter().filter_map(|event| match event {
             Event::Sample(stacked) | Event::SwitchOut(stacked) => Some(stacked.go).filter(|_| stacked.labels.is_empty()),
@@ -142,14 +171,13 @@ impl<'a> Collector<'a> {
         match event {
             Event::Sample(sample) => {
                 self.samples += 1;
-                self.ms.insert(sample.go.m);
+                self.off.runs(sample.head.tid);
                 let class = if sample.is_scheduler() { Class::Scheduler } else { Class::OnCpu };
                 let key = self.key(&sample, class, Source::Sample);
                 self.tally.sample(key);
                 self.timeline.iter_mut().for_each(|timeline| timeline.sample(&sample, key.stack));
             }
             Event::SwitchOut(out) => {
-                self.ms.insert(out.go.m);
                 let key = self.key(&out, Class::Syscall, Source::Switch);
                 self.off.out(&out, key);
                 self.timeline.iter_mut().for_each(|timeline| timeline.out(&out, key.stack));

@@ -64,6 +64,7 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
     // Attaching takes its time and is no part of the window.
     let (captured_at, begin) = (SystemTime::now(), Instant::now());
     let begin_ns = monotonic_ns().max(0) as u64;
+    collector.starts_at(begin_ns);
     let mut ended = None;
     while ended.is_none() {
         let left = options.length.map_or(ROUND, |length| length.saturating_sub(begin.elapsed()));

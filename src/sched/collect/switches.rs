@@ -25,6 +25,8 @@ struct Open {
     out_ns: u64,
     preempted: bool,
     in_syscall: bool,
+    /// Off its CPU since before the window.
+    seeded: bool,
 }
 
 const WAITS_FOR_CPU: &str = "kernel run queue";
@@ -34,16 +36,36 @@ const GSYSCALL: u32 = 3;
 const GSCAN: u32 = 0x1000;
 
 impl OffCpu {
+    /// A thread that a walk met in a system call before any event told of it: off its CPU from `since_ns` on, as far as is known.
+    pub fn seed(&mut self, tid: u32, key: Key, since_ns: u64) {
+        let open = Open { key, out_ns: since_ns, preempted: false, in_syscall: true, seeded: true };
+        self.open.entry(tid).or_insert(open);
+    }
+
+    /// A thread is on a CPU: if a walk took it for blocked, it was not.
+    pub fn runs(&mut self, tid: u32) {
+        if self.open.get(&tid).is_some_and(|open| open.seeded) {
+            self.open.remove(&tid);
+        }
+    }
+
     pub fn out(&mut self, event: &Stacked, key: Key) {
-        let open =
-            Open { key, out_ns: event.head.time_ns, preempted: event.head.detail == 0, in_syscall: event.go.status & !GSCAN == GSYSCALL };
+        let open = Open {
+            key,
+            out_ns: event.head.time_ns,
+            preempted: event.head.detail == 0,
+            in_syscall: event.go.status & !GSCAN == GSYSCALL,
+            seeded: false,
+        };
         self.open.insert(event.head.tid, open);
     }
 
     /// What the time until now was spent on. Nothing when its beginning was lost.
     pub fn back(&mut self, switch: &SwitchIn) -> Vec<(Key, Interval)> {
         match self.open.remove(&switch.head.tid) {
-            Some(open) if open.out_ns == switch.out_ns => open.intervals(switch.ready_ns, switch.head.time_ns),
+            Some(open) if open.out_ns == switch.out_ns || open.seeded && switch.out_ns == 0 => {
+                open.intervals(switch.ready_ns, switch.head.time_ns)
+            }
             _ => Vec::new(),
         }
     }
@@ -114,6 +136,20 @@ mod tests {
         off.out(&out(7, 120, 1, 2), Key::default());
         // Its own beginning was lost: the one that is open is another.
         assert_eq!(intervals(&mut off, &back(7, 190, 130, 150)), []);
+    }
+
+    #[test]
+    fn who_was_away_from_before_the_window_on_counts_from_its_begin() {
+        let mut off = OffCpu::default();
+        off.seed(7, Key::default(), 100);
+        assert_eq!(intervals(&mut off, &back(7, 190, 0, 0)), [(Class::Syscall, "", 90)]);
+        off.seed(8, Key::default(), 100);
+        off.runs(8);
+        assert_eq!(off.close(300), []);
+        // Its own departure tells more than the walk did.
+        off.out(&out(9, 150, 1, GSYSCALL), Key::default());
+        off.seed(9, Key::default(), 100);
+        assert_eq!(intervals(&mut off, &back(9, 190, 150, 0)), [(Class::Syscall, "", 40)]);
     }
 
     #[test]

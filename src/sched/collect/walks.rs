@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::tally::{Key, Tally};
 use crate::error::Result;
@@ -34,6 +34,7 @@ pub struct Walks<'a> {
     quality: Quality,
     /// Of the first walk.
     present: Vec<Present>,
+    in_syscalls: Vec<(u64, Key)>,
 }
 
 struct Seen {
@@ -42,12 +43,15 @@ struct Seen {
     at_ns: i64,
 }
 
-/// Which goroutines are told by something better than a walk.
-pub struct Told<'a> {
-    /// Samples and switches tell of what runs.
-    pub running: bool,
-    /// And of system calls on these Ms.
-    pub ms: &'a FxHashSet<u64>,
+/// Who tells of goroutines that run and of system calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// Nobody else.
+    ByWalks,
+    /// Samples of what runs.
+    BySamples,
+    /// Samples, and context switches of system calls.
+    BySwitches,
 }
 
 impl<'a> Walks<'a> {
@@ -64,6 +68,7 @@ impl<'a> Walks<'a> {
             alive_ns: 0,
             quality: Quality::default(),
             present: Vec::new(),
+            in_syscalls: Vec::new(),
         })
     }
 
@@ -77,7 +82,7 @@ impl<'a> Walks<'a> {
     }
 
     /// `until_ns`: the window's end, by CLOCK_MONOTONIC; what is seen later stands for nothing beyond it. Errors: as [`Walker::walk`].
-    pub fn walk(&mut self, tally: &mut Tally, told: &Told<'_>, until_ns: u64) -> Result<()> {
+    pub fn walk(&mut self, tally: &mut Tally, told: Told, until_ns: u64) -> Result<()> {
         let walk = self.walker.walk(self.depth)?;
         self.number_new(tally);
         let took = Duration::from_nanos(walk.took_ns);
@@ -89,6 +94,8 @@ impl<'a> Walks<'a> {
         self.quality.not_resident += walk.quality.not_resident;
         if self.quality.walks == 1 {
             self.present = walk.goroutines.iter().filter_map(|goroutine| self.present_as(goroutine)).collect();
+            let in_syscall = walk.goroutines.iter().filter(|goroutine| goroutine.status == Status::Syscall);
+            self.in_syscalls = in_syscall.filter_map(|goroutine| Some((goroutine.m?, self.key(goroutine, Told::ByWalks)?))).collect();
         }
         let mut keys: FxHashMap<Key, u64> = FxHashMap::default();
         for goroutine in &walk.goroutines {
@@ -124,13 +131,12 @@ impl<'a> Walks<'a> {
     }
 
     fn present_as(&self, goroutine: &Walked) -> Option<Present> {
-        let nothing = FxHashSet::default();
-        let key = self.key(goroutine, &Told { running: false, ms: &nothing })?;
+        let key = self.key(goroutine, Told::ByWalks)?;
         let reason = self.process.runtime.wait_reasons.get(usize::from(goroutine.wait_reason)).filter(|_| key.reason != 0).cloned();
         Some(Present { goid: goroutine.goid, state: key.class, reason, stack: key.stack })
     }
 
-    fn key(&self, goroutine: &Walked, told: &Told<'_>) -> Option<Key> {
+    fn key(&self, goroutine: &Walked, told: Told) -> Option<Key> {
         let reason = || self.reasons.get(usize::from(goroutine.wait_reason)).copied().unwrap_or(0);
         let text = self.process.runtime.wait_reasons.get(usize::from(goroutine.wait_reason)).map_or("", |text| &**text);
         let (class, reason) = match goroutine.status {
@@ -138,9 +144,9 @@ impl<'a> Walks<'a> {
             Status::Waiting if text.starts_with("GC assist") => (Class::GcAssist, reason()),
             Status::Waiting | Status::Leaked => (Class::Waiting, reason()),
             Status::Runnable | Status::Preempted => (Class::Runnable, 0),
-            Status::Syscall if goroutine.m.is_some_and(|m| told.ms.contains(&m)) => return None,
+            Status::Syscall if told == Told::BySwitches => return None,
+            Status::Running | Status::Copystack if told != Told::ByWalks => return None,
             Status::Syscall => (Class::Syscall, 0),
-            Status::Running | Status::Copystack if told.running => return None,
             Status::Running | Status::Copystack => (Class::OnCpu, 0),
             Status::Idle | Status::Dead => return None,
         };
@@ -153,7 +159,12 @@ impl<'a> Walks<'a> {
         self.quality.walks == 0
     }
 
-    /// Whom the last walk met.
+    /// Ms that the first walk met in system calls.
+    pub fn in_syscalls(&mut self) -> Vec<(u64, Key)> {
+        std::mem::take(&mut self.in_syscalls)
+    }
+
+    /// Whom the first walk met.
     pub fn present(&mut self) -> Vec<Present> {
         std::mem::take(&mut self.present)
     }
