@@ -95,6 +95,7 @@ impl<'a> Collector<'a> {
     /// When the window begins, by CLOCK_MONOTONIC.
     pub fn starts_at(&mut self, begin_ns: u64) {
         self.begin_ns = begin_ns;
+        self.off.starts_at(begin_ns);
     }
 
     /// Takes what has come; the last time, all of it up to the window's end.
@@ -169,6 +170,8 @@ impl<'a> Collector<'a> {
 
     fn event(&mut self, event: Event) {
         match event {
+            // Attached, and the window not begun.
+            Event::Sample(sample) if sample.head.time_ns < self.begin_ns => {}
             Event::Sample(sample) => {
                 self.samples += 1;
                 self.off.runs(sample.head.tid);

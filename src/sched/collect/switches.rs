@@ -17,6 +17,8 @@ pub struct Interval {
 /// Threads that left their CPU with a goroutine, by tid.
 #[derive(Default)]
 pub struct OffCpu {
+    /// Nothing before it counts.
+    begin_ns: u64,
     open: FxHashMap<u32, Open>,
 }
 
@@ -36,6 +38,11 @@ const GSYSCALL: u32 = 3;
 const GSCAN: u32 = 0x1000;
 
 impl OffCpu {
+    /// When the window begins.
+    pub fn starts_at(&mut self, begin_ns: u64) {
+        self.begin_ns = begin_ns;
+    }
+
     /// A thread that a walk met in a system call before any event told of it: off its CPU from `since_ns` on, as far as is known.
     pub fn seed(&mut self, tid: u32, key: Key, since_ns: u64) {
         let open = Open { key, out_ns: since_ns, preempted: false, in_syscall: true, seeded: true };
@@ -77,22 +84,25 @@ impl OffCpu {
 
     /// Those that have not come back by the window's end.
     pub fn close(&mut self, now_ns: u64) -> Vec<(Key, Interval)> {
-        self.open.drain().flat_map(|(_, open)| open.intervals(0, now_ns)).collect()
+        let begin_ns = self.begin_ns;
+        self.open.drain().flat_map(|(_, open)| open.intervals(begin_ns, 0, now_ns)).collect()
     }
 }
 
 impl Open {
-    fn intervals(self, ready_ns: u64, back_ns: u64) -> Vec<(Key, Interval)> {
-        let ready_ns = if self.preempted { self.out_ns } else { ready_ns };
+    fn intervals(self, begin_ns: u64, ready_ns: u64, back_ns: u64) -> Vec<(Key, Interval)> {
+        let out_ns = self.out_ns.max(begin_ns);
+        let back_ns = back_ns.max(out_ns);
+        let ready_ns = if self.preempted { out_ns } else { ready_ns };
         // Not seen to wake: all of it is what it blocked in.
-        let ready_ns = if ready_ns == 0 { back_ns } else { ready_ns.clamp(self.out_ns, back_ns.max(self.out_ns)) };
+        let ready_ns = if ready_ns == 0 { back_ns } else { ready_ns.clamp(out_ns, back_ns) };
         let (class, reason) = match self.in_syscall {
             true => (Class::Syscall, ""),
             // A page fault, or a system call that the runtime was not told of: the goroutine keeps its P.
             false => (Class::NoCpu, "blocked in the kernel"),
         };
-        let blocked = Interval { class, reason, ns: ready_ns - self.out_ns };
-        let queued = Interval { class: Class::NoCpu, reason: WAITS_FOR_CPU, ns: back_ns.saturating_sub(ready_ns) };
+        let blocked = Interval { class, reason, ns: ready_ns - out_ns };
+        let queued = Interval { class: Class::NoCpu, reason: WAITS_FOR_CPU, ns: back_ns - ready_ns };
         [blocked, queued].into_iter().filter(|interval| interval.ns > 0).map(|interval| (self.key, interval)).collect()
     }
 }
@@ -150,6 +160,16 @@ mod tests {
         off.out(&out(9, 150, 1, GSYSCALL), Key::default());
         off.seed(9, Key::default(), 100);
         assert_eq!(intervals(&mut off, &back(9, 190, 150, 0)), [(Class::Syscall, "", 40)]);
+    }
+
+    #[test]
+    fn nothing_before_the_window_counts() {
+        let mut off = OffCpu::default();
+        off.starts_at(130);
+        off.out(&out(7, 100, 1, GSYSCALL), Key::default());
+        assert_eq!(intervals(&mut off, &back(7, 190, 100, 150)), [(Class::Syscall, "", 20), (Class::NoCpu, WAITS_FOR_CPU, 40)]);
+        off.out(&out(7, 100, 1, GSYSCALL), Key::default());
+        assert_eq!(intervals(&mut off, &back(7, 120, 100, 110)), []);
     }
 
     #[test]
