@@ -71,7 +71,7 @@ impl OffCpu {
     pub fn back(&mut self, switch: &SwitchIn) -> Vec<(Key, Interval)> {
         match self.open.remove(&switch.head.tid) {
             Some(open) if open.out_ns == switch.out_ns || open.seeded && switch.out_ns == 0 => {
-                open.intervals(switch.ready_ns, switch.head.time_ns)
+                open.intervals(self.begin_ns, switch.ready_ns, switch.head.time_ns)
             }
             _ => Vec::new(),
         }
