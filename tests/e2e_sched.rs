@@ -12,7 +12,7 @@ mod schedload;
 use serde_json::Value;
 
 use cpu_group::CpuGroup;
-use sched_truth::{Looked, assert_close, assert_share, look, ns, on_stack};
+use sched_truth::{Looked, assert_close, assert_shares, look, ns, on_stack};
 use schedload::{Load, kind, number, spent, start, start_in};
 
 /// One sample a millisecond: a run of a thread of some milliseconds gets its part to within a sample. At 97 Hz it is a matter of luck,
@@ -27,10 +27,8 @@ fn spinners_on_two_ps_share_the_cpu_as_their_threads_clocks_say() {
     let looked = look(&mut load, "sched", 3, &DENSE);
     let functions = ["main.spinA", "main.spinB", "main.spinC"];
     let told = functions.map(|function| looked.ns(|row| row["class"] == "on_cpu" && on_stack(row, function)));
-    let truth = functions.map(|function| looked.within(|truth| number(kind(truth, function), "on_cpu_ns")));
-    for (i, function) in functions.into_iter().enumerate() {
-        assert_share(function, (told[i], told.iter().sum()), (truth[i], truth.iter().sum()));
-    }
+    let truth = functions.map(|function| looked.truth(|truth| number(kind(truth, function), "on_cpu_ns")));
+    assert_shares(functions, told, truth);
     let cpu = looked.truth(|truth| number(truth, "process_cpu_ns"));
     assert_close("CPU", looked.time("on_cpu_ns") + looked.time("scheduler_ns"), &cpu, 0.03);
 }
@@ -41,10 +39,8 @@ fn spinners_that_are_not_locked_share_the_cpu_as_their_iterations_say() {
     let looked = look(&mut load, "profile", 3, &DENSE);
     let functions = ["main.spinA", "main.spinB", "main.spinC", "main.spinD"];
     let told = functions.map(|function| looked.ns(|row| row["class"] == "on_cpu" && on_stack(row, function)));
-    let truth = functions.map(|function| looked.within(|truth| number(kind(truth, function), "iterations")));
-    for (i, function) in functions.into_iter().enumerate() {
-        assert_share(function, (told[i], told.iter().sum()), (truth[i], truth.iter().sum()));
-    }
+    let truth = functions.map(|function| looked.truth(|truth| number(kind(truth, function), "iterations")));
+    assert_shares(functions, told, truth);
 }
 
 /// All of them are there all the time.
@@ -239,7 +235,7 @@ fn labels_share_the_cpu_as_their_work_says() {
         let looked = look(&mut load, "profile", 2, &DENSE);
         let told = |route: &str| looked.ns(|row| row["class"] == "on_cpu" && row["labels"]["route"] == route);
         let (a, b) = (told("/a"), told("/b"));
-        assert_share(&format!("/a with go{release}"), (a, a + b), (3, 4));
+        assert_shares(["/a", "/b"], [a, b], [3..=3, 1..=1]);
         // What stands between two labels is little, but no more than little without any.
         let all = looked.time("on_cpu_ns");
         assert!(a + b >= all * 95 / 100, "go{release}: {a} and {b} of {all}");
