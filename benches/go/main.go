@@ -2,6 +2,8 @@
 //
 //	subject idle         waits
 //	subject server N     N parked goroutines beside a HTTP server on a loopback port
+//	subject work         a HTTP server whose requests use the scheduler as a service's do
+//	subject client ADDRESS RATE CONNS
 //	subject spin N       N parked goroutines beside one that watches the clock all the time
 //
 // Each prints "ready ADDRESS" and lives until the end of stdin. In spin mode a line on stdin is answered with the longest time,
@@ -31,6 +33,14 @@ var ballast embed.FS
 var never = make(chan int)
 
 func main() {
+	switch os.Args[1] {
+	case "work":
+		work()
+		return
+	case "client":
+		client()
+		return
+	}
 	n := 0
 	if len(os.Args) > 2 {
 		n, _ = strconv.Atoi(os.Args[2])

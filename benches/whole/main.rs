@@ -6,6 +6,7 @@ mod cardinality;
 mod gap;
 mod measure;
 mod price;
+mod sched;
 mod subject;
 
 use std::fs::{self, File};
@@ -41,9 +42,10 @@ fn main() {
         large: bin.join("large"),
         scratch: root.join("target/bench"),
     };
-    let parts: [Part; 6] = [
+    let parts: [Part; 7] = [
         ("snapshot", "all goroutines with full stacks to JSON", snapshots),
         ("price", "one snapshot a second of a busy server", |b| price::report(&b.goscope, &b.subject, &b.scratch)),
+        ("sched", "10,000 requests a second, looked at in each tier", |b| sched::report(&b.goscope, &b.subject, &b.scratch)),
         ("gap", "what a target's own clock sees", |b| gap::report(&b.goscope, &b.subject, &b.scratch)),
         ("start", "start-up", start),
         ("ps", "ps with 500 processes more", ps),

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds what the benchmark needs and runs it:  run.sh [snapshot|price|gap|start|ps|cardinality]...
+# Builds what the benchmark needs and runs it:  run.sh [snapshot|price|sched|gap|start|ps|cardinality]...
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

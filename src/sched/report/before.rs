@@ -61,13 +61,13 @@ pub(super) fn table(before: &[Glance]) -> io::Result<Table> {
     const SHOWN: usize = 10;
     let mut table = Table::new(&[
         ("TIME", Align::Left),
-        ("WAIT P50", Align::Right),
+        ("P50", Align::Right),
         ("P99", Align::Right),
         ("MAX", Align::Right),
         ("QUEUED", Align::Right),
-        ("IDLE PS", Align::Right),
+        ("IDLE", Align::Right),
         ("RUNS/S", Align::Right),
-        ("GC PAUSE", Align::Right),
+        ("GC", Align::Right),
     ]);
     let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), |ns| format!("<{}", duration(Duration::from_nanos(ns))));
     let whole = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());

@@ -1,11 +1,16 @@
 //! What one window of looking at the scheduler gave: plain data.
 
+mod timeline;
+mod triggers;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use crate::probes::Loss;
 pub use crate::target::facts::TargetFacts;
 pub use crate::target::stack::{Cut, Frame, FrameKind, Stack};
+pub use timeline::{Moment, Present, Timeline, What};
+pub use triggers::{Glance, Metric, Trigger};
 
 /// Everything seen in one window.
 #[derive(Debug, Clone)]
@@ -356,71 +361,6 @@ impl Plan {
     }
 }
 
-/// What happened one after the other, for the formats that draw time.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Timeline {
-    /// CLOCK_MONOTONIC and time since 1970 of one moment, in ns.
-    pub clock: (u64, u64),
-    /// Goroutines that were there at the start.
-    pub present: Vec<Present>,
-    /// In the order of time.
-    pub moments: Vec<Moment>,
-    /// Moments that there was no room for.
-    pub dropped: u64,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Present {
-    pub goid: u64,
-    pub state: Class,
-    pub reason: Option<Arc<str>>,
-    pub stack: u32,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Moment {
-    /// CLOCK_MONOTONIC.
-    pub time_ns: u64,
-    pub cpu: u32,
-    pub tid: u32,
-    /// The P of the thread, -1 for none.
-    pub p: i32,
-    /// Whom it is about; 0 for nobody.
-    pub goid: u64,
-    /// Whose thread it happened on; 0 for the scheduler.
-    pub by_goid: u64,
-    /// The `go` statement of `goid`; 0 if not known.
-    pub go_pc: u64,
-    pub stack: Option<u32>,
-    pub what: What,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum What {
-    /// On a CPU at this time.
-    Sample,
-    /// Left its CPU; `true` when it could have gone on.
-    Out(bool),
-    /// Got a CPU again.
-    In,
-    /// Made ready.
-    Runnable,
-    NetworkReady,
-    /// Gave up its P.
-    Yield,
-    /// Put on a P.
-    Run,
-    Park(Option<Arc<str>>),
-    Dead,
-    StwBegin(Option<Arc<str>>),
-    StwEnd,
-    GcBegin,
-    GcEnd,
-    AssistBegin,
-    /// Events were lost before this.
-    Gap,
-}
-
 /// The world stood still, or a collection was under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop {
@@ -446,90 +386,5 @@ impl StopKind {
             StopKind::World => "world",
             StopKind::Collection => "collection",
         }
-    }
-}
-
-/// One second as the runtime's counters tell it; `None` where one is not known, or where nothing waited.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Glance {
-    pub at: SystemTime,
-    /// Upper bounds of histogram buckets.
-    pub runnable_p50_ns: Option<u64>,
-    pub runnable_p99_ns: Option<u64>,
-    pub runnable_max_ns: Option<u64>,
-    /// Runnable goroutines in all queues at that moment.
-    pub run_queue: Option<u64>,
-    pub idle_ps: Option<u64>,
-    pub dispatches_per_second: Option<f64>,
-    pub created_per_second: Option<f64>,
-    /// 0 when there was no collection.
-    pub gc_pause_max_ns: Option<u64>,
-    /// Of the control group.
-    pub throttled_ns: Option<u64>,
-}
-
-/// `runnable_p99>50ms`: when to look closely.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Trigger {
-    pub metric: Metric,
-    pub above: bool,
-    /// Nanoseconds, a number, or a number a second, as the metric has it.
-    pub limit: f64,
-    /// As it was written.
-    pub text: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Metric {
-    RunnableP50,
-    RunnableP99,
-    RunnableMax,
-    RunQueue,
-    IdlePs,
-    Dispatches,
-    Created,
-    GcPause,
-    Throttled,
-}
-
-impl Metric {
-    pub const ALL: [(&'static str, Metric); 9] = [
-        ("runnable_p50", Metric::RunnableP50),
-        ("runnable_p99", Metric::RunnableP99),
-        ("runnable_max", Metric::RunnableMax),
-        ("run_queue", Metric::RunQueue),
-        ("idle_ps", Metric::IdlePs),
-        ("dispatches", Metric::Dispatches),
-        ("created", Metric::Created),
-        ("gc_pause", Metric::GcPause),
-        ("throttled", Metric::Throttled),
-    ];
-
-    pub fn is_duration(self) -> bool {
-        matches!(self, Metric::RunnableP50 | Metric::RunnableP99 | Metric::RunnableMax | Metric::GcPause | Metric::Throttled)
-    }
-
-    fn of(self, glance: &Glance) -> Option<f64> {
-        let whole = |value: Option<u64>| value.map(|value| value as f64);
-        match self {
-            Metric::RunnableP50 => whole(glance.runnable_p50_ns),
-            Metric::RunnableP99 => whole(glance.runnable_p99_ns),
-            Metric::RunnableMax => whole(glance.runnable_max_ns),
-            Metric::RunQueue => whole(glance.run_queue),
-            Metric::IdlePs => whole(glance.idle_ps),
-            Metric::Dispatches => glance.dispatches_per_second,
-            Metric::Created => glance.created_per_second,
-            Metric::GcPause => whole(glance.gc_pause_max_ns),
-            Metric::Throttled => whole(glance.throttled_ns),
-        }
-    }
-}
-
-impl Trigger {
-    /// What it saw, if that is beyond the limit.
-    pub fn fires(&self, glance: &Glance) -> Option<f64> {
-        let seen = self.metric.of(glance)?;
-        let beyond = if self.above { seen > self.limit } else { seen < self.limit };
-        beyond.then_some(seen)
     }
 }
