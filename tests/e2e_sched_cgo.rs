@@ -9,7 +9,7 @@ mod schedload;
 
 use serde_json::Value;
 
-use sched_truth::{Looked, assert_close, assert_share, look, ns, on_stack};
+use sched_truth::{Looked, assert_close, assert_shares, look, ns, on_stack};
 use schedload::{kind, number, spent, start_cgo};
 
 /// Those that go into C, and the one that C calls back: the kernel does not follow a stack from there to where it had gone into C.
@@ -31,10 +31,8 @@ fn computing(release: &str, link: &str) {
     let on_cpu = |row: &Value| row["class"] == "on_cpu";
     let told = SPINS.map(|caller| looked.ns(|row| on_cpu(row) && on_stack(row, caller)));
     let goroutines = [SPINS[0], SPINS[1], "main.spinInCallback"];
-    let truth = goroutines.map(|function| looked.within(|truth| number(kind(truth, function), "on_cpu_ns")));
-    for (i, caller) in SPINS.into_iter().enumerate() {
-        assert_share(caller, (told[i], told.iter().sum()), (truth[i], truth.iter().sum()));
-    }
+    let truth = goroutines.map(|function| looked.truth(|truth| number(kind(truth, function), "on_cpu_ns")));
+    assert_shares(SPINS, told, truth);
     // Of whatever else runs on a CPU there is little: every sample in C shows who went there.
     let all = looked.time("on_cpu_ns");
     assert!(told.iter().sum::<i64>() >= all * 95 / 100, "{told:?} of {all}");

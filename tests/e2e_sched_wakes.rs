@@ -12,7 +12,7 @@ mod schedload;
 use serde_json::Value;
 
 use cpu_group::CpuGroup;
-use sched_truth::{Looked, assert_close, assert_share, look, on_stack};
+use sched_truth::{Looked, assert_close, assert_shares, look, on_stack};
 use schedload::{kind, number, spent, start, start_in};
 
 const TRANSITIONS: [&str; 2] = ["--tier", "3"];
@@ -115,8 +115,8 @@ fn every_release(release: &str, link: &str, variant: &str) {
     let looked = look(&mut load, "sched", 2, &["--tier", "1", "--hz", "997"]);
     let functions = ["main.spinA", "main.spinB"];
     let told = functions.map(|function| looked.ns(|row| row["class"] == "on_cpu" && on_stack(row, function)));
-    let truth = functions.map(|function| looked.within(|truth| number(kind(truth, function), "on_cpu_ns")));
-    assert_share(functions[0], (told[0], told.iter().sum()), (truth[0], truth.iter().sum()));
+    let truth = functions.map(|function| looked.truth(|truth| number(kind(truth, function), "on_cpu_ns")));
+    assert_shares(functions, told, truth);
     // What is left is the scheduler's.
     assert!(told.iter().sum::<i64>() >= looked.time("on_cpu_ns") * 95 / 100, "{told:?} of {}", looked.doc["time"]);
     assert_eq!(looked.doc["quality"]["warnings"], serde_json::json!([]));

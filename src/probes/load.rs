@@ -85,9 +85,11 @@ impl Place {
 impl Probes {
     /// Loads and attaches. Nothing is read of other processes, but for the two numbers that tell them from the target.
     ///
-    /// Errors, Permission: no right to, or the kernel lacks something (named). Target: how it keeps its goroutines is not known.
+    /// Errors, Permission: no right to, or the kernel lacks something (named). Target: how it keeps its goroutines is not known, or it is
+    /// gone.
     pub fn attach(process: &GoProcess, wanted: &Wanted) -> Result<Probes> {
-        Self::attach_at(process, &Place::of(process)?, wanted)
+        // A process that has ended meanwhile is the reason for whatever failed.
+        Self::attach_at(process, &Place::of(process)?, wanted).map_err(|error| process.check().err().unwrap_or(error))
     }
 
     /// As `attach`, to another process whose records are laid out as those of `process`.

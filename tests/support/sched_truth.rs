@@ -95,11 +95,6 @@ impl Looked {
         least.max(0)..=most
     }
 
-    /// The books from the first answer within the window to the last: for shares of what goes on in the same way all the time.
-    pub fn within(&self, figure: impl Fn(&Value) -> i64) -> i64 {
-        *self.truth(figure).start()
-    }
-
     /// All of the books, from before goscope's window until after it.
     pub fn last(&self) -> &Value {
         &self.books.last().unwrap().1
@@ -146,13 +141,15 @@ pub fn assert_close(what: &str, told: i64, truth: &RangeInclusive<i64>, part: f6
     assert!((low..=high).contains(&(told as f64)), "{what}: {told} is not within {:.0} % of {truth:?}", part * 100.0);
 }
 
-/// Shares of a whole, at most 3 points apart.
-pub fn assert_share(what: &str, told: (i64, i64), truth: (i64, i64)) {
-    let share = |(part, whole): (i64, i64)| 100.0 * part as f64 / whole as f64;
-    assert!(
-        (share(told) - share(truth)).abs() <= 3.0,
-        "{what}: told {:.1} %, true {:.1} % ({told:?}, {truth:?})",
-        share(told),
-        share(truth)
-    );
+/// Each has the share of all that it can have had, give or take 3 points.
+pub fn assert_shares<const N: usize>(names: [&str; N], told: [i64; N], truth: [RangeInclusive<i64>; N]) {
+    let share = |part: i64, others: i64| 100.0 * part as f64 / (part + others).max(1) as f64;
+    for (i, name) in names.into_iter().enumerate() {
+        let others = |of: &dyn Fn(usize) -> i64| (0..N).filter(|&other| other != i).map(of).sum::<i64>();
+        let low = share(*truth[i].start(), others(&|other| *truth[other].end()));
+        let high = share(*truth[i].end(), others(&|other| *truth[other].start()));
+        let told_share = share(told[i], others(&|other| told[other]));
+        let close = (low - 3.0..=high + 3.0).contains(&told_share);
+        assert!(close, "{name}: told {told_share:.1} %, true {low:.1} to {high:.1} % ({told:?}, {truth:?})");
+    }
 }
