@@ -36,11 +36,12 @@ pub fn look(name: &str, wait: &Wait, look: &Look, format: SchedFormat, when: &[T
 }
 
 fn look_once(process: &GoProcess, look: &Look, format: SchedFormat, context: &Context) -> Result<Window> {
+    // From here on a signal ends the window, if need be before it has begun.
+    context.signals.open_window();
     let (options, plan) = decide(process, look, format, RATES_WINDOW, context)?;
     if let Some(plan) = &plan {
         context.console.cost(&report::plan_line(plan));
     }
-    context.signals.open_window();
     let mut stop = || context.signals.wait(Duration::ZERO);
     let window = collect::window(process, &options, plan, &mut stop)?;
     window.quality.warnings.iter().for_each(|warning| context.console.warning(warning));

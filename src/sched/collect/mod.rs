@@ -51,6 +51,13 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
     let target = TargetFacts::of(process);
     let mut quality =
         Quality { layout: process.layout_source.as_str().to_owned(), warnings: process.warnings.clone(), ..Quality::default() };
+    if options.tier >= Tier::Switches && !options.switch_stacks {
+        quality.warnings.push(
+            "context switches are only counted, for their stacks cost more than --max-overhead allows: time with a P and without a CPU is \
+             part of what was not observed"
+                .to_owned(),
+        );
+    }
     let sites = sites_of(process, options, &mut quality.warnings);
     let mut collector = Collector::new(process, options, sites.iter().map(|found| found.address).collect())?;
     let attaching = Instant::now();
