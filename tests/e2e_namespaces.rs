@@ -112,6 +112,30 @@ fn a_sidecar_in_the_same_pid_namespace() {
     container.assert_unharmed();
 }
 
+/// The kernel's numbers are not those that a container knows.
+#[test]
+fn where_time_goes_seen_from_the_same_pid_namespace() {
+    if !service::is_root("entering a pid namespace") {
+        return;
+    }
+    // Probes need rights in the first user namespace; the pid namespace is one of its own all the same.
+    let script = format!("mount -t proc proc /proc && exec {} 3", program("spin").display());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", &script]);
+    let mut outer = Fixture::spawn(&mut command);
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", outer.pid())).unwrap();
+    let pid: u32 = children.trim().parse().unwrap();
+    let mut enter = Command::new("nsenter");
+    enter.args(["--target", &pid.to_string(), "--pid", "--mount", env!("CARGO_BIN_EXE_goscope")]);
+    enter.args(["sched", "1", "--tier", "1", "--duration", "1s", "--format", "json"]);
+    let document = run(&mut enter).json();
+    assert_eq!(document["target"]["pid"], 1);
+    assert!(document["samples"].as_u64().unwrap() > 10, "{}", document["quality"]);
+    let sampled: HashSet<&str> = document["stacks"].as_array().unwrap().iter().filter_map(|row| row["created_by"].as_str()).collect();
+    assert!(sampled.contains("main.main"), "{sampled:?}");
+    assert_eq!(outer.ask("ping"), "pong");
+}
+
 /// The longest that a goroutine of the program is known to be blocked.
 fn longest_wait(document: &Value) -> Duration {
     let waits = document["goroutines"].as_array().unwrap().iter().filter(|g| g["wait_reason"] == "chan receive");

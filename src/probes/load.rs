@@ -41,7 +41,21 @@ pub struct Wanted {
     pub switches: Option<Switches>,
     /// The runtime's transitions to catch.
     pub sites: Vec<Found>,
+    pub links: Links,
 }
+
+/// How breakpoints are set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Links {
+    /// All by one link where the kernel can (since 6.6), else each by its own.
+    #[default]
+    Best,
+    /// Each by its own: what older kernels have. Each takes about 100 ms to go, one after the other.
+    Single,
+}
+
+/// Links of their own are set to so many sites at most, in the order given.
+pub const MOST_SINGLE_LINKS: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Switches {
@@ -55,6 +69,7 @@ pub enum Switches {
 pub struct Probes {
     /// Before the rest, so that nothing is sent when the rings are gone.
     uprobes: Option<Uprobes>,
+    single_links: usize,
     ebpf: Ebpf,
     pub(super) rings: Vec<(u32, Ring)>,
 }
@@ -133,7 +148,7 @@ impl Probes {
             bpf::set_fd(map.fd().as_fd(), *cpu, ring.as_fd()).map_err(|e| cannot("set up a perf buffer", &e))?;
             ring.enable().map_err(|e| cannot("enable a perf buffer", &e))?;
         }
-        let mut probes = Probes { uprobes: None, ebpf, rings };
+        let mut probes = Probes { uprobes: None, single_links: 0, ebpf, rings };
         if wanted.switches.is_some() {
             probes.attach_tracepoint("on_wakeup", "sched_wakeup", btf)?;
             probes.attach_tracepoint("on_switch", "sched_switch", btf)?;
@@ -142,7 +157,7 @@ impl Probes {
             probes.attach_clock(hz)?;
         }
         if !wanted.sites.is_empty() {
-            probes.uprobes = Some(uprobes::attach(SCHED, &probes.ebpf, btf, place.pid, &place.executable, &wanted.sites)?);
+            probes.attach_sites(place, wanted, btf)?;
         }
         Ok(probes)
     }
@@ -151,6 +166,29 @@ impl Probes {
         let what = format!("attach to the kernel's {tracepoint}");
         let found: &mut BtfTracePoint = self.program(program)?;
         found.load(tracepoint, btf).and_then(|()| found.attach()).map(drop).map_err(|e| cannot(&what, &e))
+    }
+
+    fn attach_sites(&mut self, place: &Place, wanted: &Wanted, btf: &Btf) -> Result<()> {
+        let one = match wanted.links {
+            Links::Best => uprobes::attach(SCHED, &self.ebpf, btf, place.pid, &place.executable, &wanted.sites),
+            Links::Single => Err(missing("on_site")),
+        };
+        match one {
+            Ok(uprobes) => self.uprobes = Some(uprobes),
+            // What the kernel says of many at once it would say of each; only that it does not know how is worth another try.
+            Err(_) if wanted.links == Links::Single || !uprobes::has_multi() => {
+                let sites = &wanted.sites[..wanted.sites.len().min(MOST_SINGLE_LINKS)];
+                uprobes::attach_singly(self.program("on_site")?, place.pid, &place.executable, sites)?;
+                self.single_links = sites.len();
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Sites with a link of their own; 0 where one link has them all.
+    pub fn single_links(&self) -> usize {
+        self.single_links
     }
 
     fn attach_clock(&mut self, hz: u32) -> Result<()> {
@@ -183,6 +221,7 @@ impl Probes {
             let _ = match program {
                 Program::BtfTracePoint(program) => program.unload(),
                 Program::PerfEvent(program) => program.unload(),
+                Program::UProbe(program) => program.unload(),
                 _ => Ok(()),
             };
         }

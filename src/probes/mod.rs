@@ -12,6 +12,6 @@ mod tls;
 mod uprobes;
 pub mod wire;
 
-pub use load::{Probes, Switches, Wanted};
+pub use load::{Links, MOST_SINGLE_LINKS, Probes, Switches, Wanted};
 pub use stacks::StackWalker;
 pub use stream::{Counted, Loss, Stream};

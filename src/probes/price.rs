@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use aya::sys::{Stats, enable_stats};
 
-use super::load::{Place, Probes, Switches, Wanted};
+use super::load::{Links, Place, Probes, Switches, Wanted};
 use super::sites::{Found, Site};
 use crate::error::{Error, Result};
 use crate::sys::calibrate;
@@ -89,7 +89,7 @@ pub fn switches(process: &GoProcess) -> Result<Prices> {
 /// Of one's own switch, and of another process's.
 fn measure_switches(process: &GoProcess, stage: &Stage, switches: Switches) -> Result<(f64, f64)> {
     let place = Place::own(calibrate::set_g(stage.g))?;
-    let wanted = Wanted { sample_hz: None, switches: Some(switches), sites: Vec::new() };
+    let wanted = Wanted { sample_hz: None, switches: Some(switches), sites: Vec::new(), links: Links::Best };
     let probes = Probes::attach_at(process, &place, &wanted)?;
     let _timing = time_programs()?;
     let (time_before, runs_before) = probes.run_stats("on_switch");
@@ -137,7 +137,7 @@ pub fn sites(process: &GoProcess, prices: &mut Prices) -> Result<()> {
     for (site, with_stack) in [(Site::Gopark, true), (Site::Execute, false)] {
         let found = Found { site, function: "goscope", address, file_offset: address - map.start + map.offset, emulated: true };
         let place = Place::own(calibrate::set_g(stage.g))?;
-        let wanted = Wanted { sample_hz: None, switches: None, sites: vec![found] };
+        let wanted = Wanted { sample_hz: None, switches: None, sites: vec![found], links: Links::Best };
         let attached = Probes::attach_at(process, &place, &wanted)?;
         // The first hits fill caches.
         calibrate::hit(stage.g, HITS / 10);

@@ -1,12 +1,16 @@
 //! Breakpoints at many sites by one link, which the loader library cannot make: the program is relocated once more and loaded for it.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use aya::maps::Map;
+use aya::programs::UProbe;
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
 use aya::{Btf, Ebpf};
 use aya_obj::Object;
+use aya_obj::btf::BtfKind;
 
 use super::load::cannot;
 use super::sites::Found;
@@ -35,6 +39,23 @@ pub fn attach(object: &[u8], ebpf: &Ebpf, btf: &Btf, pid: u32, executable: &Path
     let link =
         bpf::link_uprobes(program.as_fd(), executable, &offsets, &cookies, pid).map_err(|e| cannot("set the probes of transitions", &e))?;
     Ok(Uprobes { _link: link, _program: program })
+}
+
+/// Catches each site by a link of its own, with the loader library's program. Errors: Permission, as the kernel says.
+pub fn attach_singly(program: &mut UProbe, pid: u32, executable: &Path, sites: &[Found]) -> Result<()> {
+    let scope = NonZeroU32::new(pid).map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess);
+    program.load().map_err(|e| cannot("load the probe of the runtime's transitions", &e))?;
+    for found in sites {
+        let location = UProbeAttachLocation::AbsoluteOffset(found.file_offset);
+        let point = UProbeAttachPoint { location, cookie: Some(found.site as u64) };
+        program.attach(point, executable, scope).map_err(|e| cannot(&format!("set a probe at {}", found.function), &e))?;
+    }
+    Ok(())
+}
+
+/// The kernel knows links of many uprobes (Linux 6.6), by its own list of types of programs' attachments.
+pub fn has_multi() -> bool {
+    Btf::from_sys_fs().is_ok_and(|btf| btf.id_by_type_name_kind("bpf_uprobe_multi_link", BtfKind::Struct).is_ok())
 }
 
 /// The program's instructions with kernel types, maps and calls filled in.

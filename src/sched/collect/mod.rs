@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::probes::price::time_programs;
 use crate::probes::queue::QueueHistogram;
 use crate::probes::sites::{self, Found, Site};
-use crate::probes::{Probes, Stream, Switches, Wanted};
+use crate::probes::{Links, Probes, Stream, Switches, Wanted};
 use crate::sys::memory::{monotonic_ns, own_cpu_ns};
 use crate::target::runtime::GoProcess;
 
@@ -63,7 +63,17 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
     let attaching = Instant::now();
     let mut stream = match options.tier {
         Tier::Counters => None,
-        _ => Some(Stream::new(Probes::attach(process, &wanted(options, sites))?)),
+        _ => {
+            let probes = Probes::attach(process, &wanted(options, sites))?;
+            if probes.single_links() > 0 {
+                quality.warnings.push(format!(
+                    "this kernel cannot set many uprobes by one link (Linux 6.6 can): {} of them will take about {} ms to go",
+                    probes.single_links(),
+                    100 * probes.single_links()
+                ));
+            }
+            Some(Stream::new(probes))
+        }
     };
     let mut cost = Cost { attach_ns: nanos(attaching.elapsed()), plan, ..Cost::default() };
     let timing = stream.as_ref().and_then(|_| time_programs().ok());
@@ -176,7 +186,7 @@ fn sites_of(process: &GoProcess, options: &Options, warnings: &mut Vec<String>) 
 
 fn wanted(options: &Options, sites: Vec<Found>) -> Wanted {
     let switches = if options.switch_stacks { Switches::Told } else { Switches::Counted };
-    Wanted { sample_hz: Some(options.hz), switches: Some(switches), sites }
+    Wanted { sample_hz: Some(options.hz), switches: Some(switches), sites, links: Links::Best }
 }
 
 fn waits(histogram: &QueueHistogram) -> Option<Waits> {

@@ -7,7 +7,7 @@ use super::{Options, nanos};
 use crate::error::Result;
 use crate::probes::price::{self, Prices};
 use crate::probes::sites::{self, Site};
-use crate::probes::{Probes, Stream, Wanted};
+use crate::probes::{Links, Probes, Stream, Wanted};
 use crate::sched::model::{Item, Payer, Plan, Tier};
 use crate::target::process::read_of_host;
 use crate::target::runtime::GoProcess;
@@ -44,7 +44,7 @@ pub fn rates(process: &GoProcess, window: Duration, transitions: bool) -> Result
 /// Counts, and sends to rings that nobody reads.
 fn executes(process: &GoProcess) -> Result<Option<Stream>> {
     let Some(Ok(found)) = sites::find(process, &[Site::Execute]).into_iter().next() else { return Ok(None) };
-    let wanted = Wanted { sample_hz: None, switches: None, sites: vec![found] };
+    let wanted = Wanted { sample_hz: None, switches: None, sites: vec![found], links: Links::Best };
     Ok(Some(Stream::new(Probes::attach(process, &wanted)?)))
 }
 
