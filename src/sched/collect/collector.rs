@@ -77,9 +77,9 @@ impl<'a> Collector<'a> {
             follower: (options.tier >= Tier::Transitions).then(|| Follower::new(process)).transpose()?,
             begin_ns: 0,
             told: match options.tier {
-                Tier::Counters => Told::ByWalks,
-                _ if options.switch_stacks => Told::BySwitches,
-                _ => Told::BySamples,
+                Tier::Counters => Told::Walks,
+                _ if options.switch_stacks => Told::Switches,
+                _ => Told::Samples,
             },
             samples: 0,
             lost: 0,
@@ -146,7 +146,7 @@ impl<'a> Collector<'a> {
         let present = self.walks.present();
         self.timeline.iter_mut().for_each(|timeline| timeline.present.clone_from(&present));
         let in_syscalls = self.walks.in_syscalls();
-        if self.told != Told::BySwitches {
+        if self.told != Told::Switches {
             return;
         }
         let Ok(threads) = Threads::new(self.process) else { return };

@@ -47,11 +47,11 @@ struct Seen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
     /// Nobody else.
-    ByWalks,
+    Walks,
     /// Samples of what runs.
-    BySamples,
+    Samples,
     /// Samples, and context switches of system calls.
-    BySwitches,
+    Switches,
 }
 
 impl<'a> Walks<'a> {
@@ -95,7 +95,7 @@ impl<'a> Walks<'a> {
         if self.quality.walks == 1 {
             self.present = walk.goroutines.iter().filter_map(|goroutine| self.present_as(goroutine)).collect();
             let in_syscall = walk.goroutines.iter().filter(|goroutine| goroutine.status == Status::Syscall);
-            self.in_syscalls = in_syscall.filter_map(|goroutine| Some((goroutine.m?, self.key(goroutine, Told::ByWalks)?))).collect();
+            self.in_syscalls = in_syscall.filter_map(|goroutine| Some((goroutine.m?, self.key(goroutine, Told::Walks)?))).collect();
         }
         let mut keys: FxHashMap<Key, u64> = FxHashMap::default();
         for goroutine in &walk.goroutines {
@@ -131,7 +131,7 @@ impl<'a> Walks<'a> {
     }
 
     fn present_as(&self, goroutine: &Walked) -> Option<Present> {
-        let key = self.key(goroutine, Told::ByWalks)?;
+        let key = self.key(goroutine, Told::Walks)?;
         let reason = self.process.runtime.wait_reasons.get(usize::from(goroutine.wait_reason)).filter(|_| key.reason != 0).cloned();
         Some(Present { goid: goroutine.goid, state: key.class, reason, stack: key.stack })
     }
@@ -144,8 +144,8 @@ impl<'a> Walks<'a> {
             Status::Waiting if text.starts_with("GC assist") => (Class::GcAssist, reason()),
             Status::Waiting | Status::Leaked => (Class::Waiting, reason()),
             Status::Runnable | Status::Preempted => (Class::Runnable, 0),
-            Status::Syscall if told == Told::BySwitches => return None,
-            Status::Running | Status::Copystack if told != Told::ByWalks => return None,
+            Status::Syscall if told == Told::Switches => return None,
+            Status::Running | Status::Copystack if told != Told::Walks => return None,
             Status::Syscall => (Class::Syscall, 0),
             Status::Running | Status::Copystack => (Class::OnCpu, 0),
             Status::Idle | Status::Dead => return None,
