@@ -86,6 +86,29 @@ fn a_label_that_tells_series_apart_is_never_dropped_by_a_rule() {
 }
 
 #[test]
+fn labels_that_follow_from_each_other_are_named_and_taken_away_together() {
+    let user = |n: u32| {
+        let (id, session) =
+            (format!("{:08x}-0000-4000-8000-{n:012x}", n * 7919), format!("{:032x}", u128::from(n + 7) * 0x9E37_79B9_7F4A_7C15_F39C));
+        format!("logins_total{{user_id=\"{id}\",email=\"u{n}@shop.example\",session=\"{session}\",method=\"m{}\"}} {n}\n", n % 3)
+    };
+    let users: String = (0..600).map(user).collect();
+    let folder = folder(&[("three.prom", &format!("# TYPE logins_total counter\n{users}"))]);
+    let run = cardinality(folder.path(), &["three.prom", "--suggest", "--budget", "50", "--max-series", "50"]);
+    assert!(run.stdout.lines().nth(1).unwrap().ends_with("user_id, email and session"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("take the labels user_id, email and session away together: each follows from the others"),
+        "{}",
+        run.stdout
+    );
+    assert!(run.stdout.contains("Plan: from 600 to 3 series, within 50"), "{}", run.stdout);
+    assert!(run.stderr.contains("logins_total, by its labels user_id, email and session"), "{}", run.stderr);
+    let json = cardinality(folder.path(), &["three.prom", "--format", "json"]).json();
+    let together = serde_json::json!({"labels": ["user_id", "email", "session"], "series_without": 3});
+    assert_eq!(json["metrics"][0]["together"], together);
+}
+
+#[test]
 fn hints_name_series_that_are_there_and_rules_survive_odd_names() {
     let users: String = (0..50).map(|n| format!("logins_total{{user=\"{:08x}-0000-4000-8000-{n:012x}\"}} 1\n", n * 7919)).collect();
     let odd = "{\"a 'b'\\n\\\\c\",x=\"1\"} 1\n{\"a 'b'\\n\\\\c\",x=\"2\"} 1\n";

@@ -131,6 +131,8 @@ pub struct MetricRow<'a> {
     series_by_role: BTreeMap<&'static str, u64>,
     labels: Vec<LabelRow<'a>>,
     pairs: Vec<PairRow<'a>>,
+    /// Three labels or more that only together make the series.
+    together: Option<TogetherRow<'a>>,
 }
 
 #[derive(Serialize)]
@@ -184,6 +186,12 @@ struct Top<'a> {
 #[derive(Serialize)]
 struct PairRow<'a> {
     labels: [&'a str; 2],
+    series_without: u64,
+}
+
+#[derive(Serialize)]
+struct TogetherRow<'a> {
+    labels: Vec<&'a str>,
     series_without: u64,
 }
 
@@ -266,6 +274,10 @@ fn row<'a>(profile: &'a Profile, metric: &'a Metric) -> MetricRow<'a> {
         series_by_role,
         labels: labels.iter().zip(&metric.shapes).map(|(label, shape)| label_row(scrape, labels, label, shape)).chain(bounds).collect(),
         pairs: metric.without.pairs.iter().map(|pair| pair_row(scrape, labels, pair)).collect(),
+        together: metric.without.together.as_ref().map(|more| TogetherRow {
+            labels: more.labels.iter().map(|label| scrape.text(labels[*label].name)).collect(),
+            series_without: more.series_without,
+        }),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::wording::{dependency, format_name, percent, shape_name, thousands, verdict, verdict_name};
 use super::{View, details, findings, growth, plan, simulation};
-use crate::cardinality::analyze::gate::culprit;
+use crate::cardinality::analyze::gate::listed;
 use crate::cardinality::analyze::metrics::Metric;
 use crate::cardinality::analyze::outlook::{Outlook, Verdict};
 use crate::cardinality::analyze::shapes::Bounded;
@@ -79,12 +79,24 @@ fn outlook(profile: &Profile, metric: &Metric) -> String {
     }
 }
 
-/// What costs most: a label and its values, or two labels.
+/// What costs most: a label and its values, or several labels.
 fn explodes_by(scrape: &Scrape, metric: &Metric) -> String {
-    let Some(culprit) = culprit(scrape, metric) else { return String::new() };
-    match metric.without.labels.iter().find(|label| scrape.text(label.name) == culprit) {
-        Some(label) => format!("{culprit} ({} values)", thousands(label.values)),
-        None => culprit,
+    let Some((labels, _)) = metric.without.culprit() else { return String::new() };
+    let name = |label: &usize| scrape.text(metric.without.labels[*label].name);
+    match labels.as_slice() {
+        [one] => format!("{} ({} values)", name(one), thousands(metric.without.labels[*one].values)),
+        several => several_labels(&several.iter().map(name).collect::<Vec<&str>>()),
+    }
+}
+
+/// All of up to four, the first three of more.
+fn several_labels(names: &[&str]) -> String {
+    match names {
+        [first @ .., _, _] if names.len() > 4 => {
+            let shown = &first[..3];
+            format!("{} and {} more", shown.join(", "), names.len() - shown.len())
+        }
+        few => listed(few),
     }
 }
 
@@ -162,6 +174,10 @@ fn pairs(scrape: &Scrape, metric: &Metric, out: &mut Output) -> Result<()> {
     for pair in pairs.into_iter().take(SHOWN) {
         let names = pair.labels.map(|label| output::escape(scrape.text(labels[label].name)).into_owned());
         line(out, &format!("  {} series without {} and {}", thousands(pair.series_without), names[0], names[1]))?;
+    }
+    if let Some(more) = &metric.without.together {
+        let names: Vec<&str> = more.labels.iter().map(|label| scrape.text(labels[*label].name)).collect();
+        line(out, &format!("  {} series without {}", thousands(more.series_without), output::escape(&listed(&names))))?;
     }
     Ok(())
 }

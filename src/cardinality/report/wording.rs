@@ -103,12 +103,15 @@ pub fn verdict(outlook: &Outlook, shapes: &[Shape]) -> Verdict {
 /// One line: the limit, what was seen, and who makes it.
 pub fn finding_text(finding: &Finding) -> String {
     let label = |before: &str| finding.label.as_ref().map(|label| format!("{before}{label}")).unwrap_or_default();
+    // Several are listed as `a, b and c`.
+    let by =
+        || label(if finding.label.as_ref().is_some_and(|label| label.contains(" and ")) { ", by its labels " } else { ", by its label " });
     let (metric, seen, limit) = (&finding.metric, thousands(finding.seen), thousands(finding.limit));
     match finding.rule {
-        Rule::Series => format!("{seen} series, more than {limit}; the biggest metric is {metric}{}", label(", by its label ")),
-        Rule::SeriesPerMetric => format!("{metric} has {seen} series, more than {limit}{}", label(", by its label ")),
+        Rule::Series => format!("{seen} series, more than {limit}; the biggest metric is {metric}{}", by()),
+        Rule::SeriesPerMetric => format!("{metric} has {seen} series, more than {limit}{}", by()),
         Rule::LabelValues => format!("{metric} has {seen} values of{}, more than {limit}", label(" ")),
-        Rule::Growth => format!("{metric} has grown to {seen} series, more than {limit}{}", label(", by its label ")),
+        Rule::Growth => format!("{metric} has grown to {seen} series, more than {limit}{}", by()),
     }
 }
 

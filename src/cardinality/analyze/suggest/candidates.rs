@@ -2,6 +2,7 @@
 
 use super::{Candidate, Change, Edit, Risk, rules};
 use crate::cardinality::analyze::buckets::Buckets;
+use crate::cardinality::analyze::gate::listed;
 use crate::cardinality::analyze::metrics::Metric;
 use crate::cardinality::analyze::shapes::{Bounded, Shape};
 use crate::cardinality::analyze::without::Label;
@@ -19,7 +20,7 @@ pub fn all(scrape: &Scrape, metrics: &[Metric], buckets: &[(usize, Buckets)]) ->
     }
     for metric in metrics {
         all.extend(labels(scrape, metric));
-        all.extend(pairs(scrape, metric));
+        all.extend(together(scrape, metric));
         all.extend(matching(scrape, metric));
         all.extend(no_buckets(scrape, metric));
         all.push(dropped(scrape, metric));
@@ -88,24 +89,28 @@ fn labels(scrape: &Scrape, metric: &Metric) -> Vec<Candidate> {
     found.map(candidate).collect()
 }
 
-/// Two labels that each tell the other: only both together can go.
-fn pairs(scrape: &Scrape, metric: &Metric) -> Vec<Candidate> {
+/// Labels that each tell the others: only all of them together can go.
+fn together(scrape: &Scrape, metric: &Metric) -> Vec<Candidate> {
     let labels = &metric.without.labels;
-    let endless = |at: usize| metric.shapes[at].bounded == Bounded::Unbounded && labels[at].values >= FEW_VALUES;
-    let alone = |at: usize| labels[at].series_without;
-    let saves = metric.without.pairs.iter().filter(|pair| pair.labels.iter().all(|at| alone(*at) == metric.series));
-    let found = saves.filter(|pair| pair.series_without < metric.series && pair.labels.iter().any(|at| endless(*at)));
-    let candidate = |[a, b]: [usize; 2]| {
-        let shape = &metric.shapes[if endless(a) { a } else { b }];
-        let both = format!("{}, {}", scrape.text(labels[a].name), scrape.text(labels[b].name));
-        let what = format!("take the labels {both} away together: each follows from the other");
-        let hint = Some(hint(scrape, metric, &both, shape));
+    let endless = |at: &usize| metric.shapes[*at].bounded == Bounded::Unbounded && labels[*at].values >= FEW_VALUES;
+    let saved = |left: u64| metric.series - left;
+    let alone = |set: &[usize]| set.iter().map(|at| saved(labels[*at].series_without)).sum::<u64>();
+    let pairs = metric.without.pairs.iter().map(|pair| (pair.labels.to_vec(), pair.series_without));
+    let more = metric.without.together.iter().map(|more| (more.labels.clone(), more.series_without));
+    let found = pairs.chain(more).filter(|(set, left)| saved(*left) > 2 * alone(set) && set.iter().any(endless));
+    let candidate = |(set, _): (Vec<usize>, u64)| {
+        let shape = &metric.shapes[set.iter().copied().find(|at| endless(at)).unwrap_or_default()];
+        let names: Vec<&str> = set.iter().map(|at| scrape.text(labels[*at].name)).collect();
+        let others = if set.len() > 2 { "others" } else { "other" };
+        let what = format!("take the labels {} away together: each follows from the {others}", listed(&names));
+        let names = names.join(", ");
+        let hint = Some(hint(scrape, metric, &names, shape));
         Candidate {
-            edit: Edit { label: Some(both), hint, ..edit(Risk::Code, what, name(scrape, metric)) },
-            changes: vec![(metric.family, Change::WithoutLabel(labels[a].name)), (metric.family, Change::WithoutLabel(labels[b].name))],
+            edit: Edit { label: Some(names), hint, ..edit(Risk::Code, what, name(scrape, metric)) },
+            changes: set.iter().map(|at| (metric.family, Change::WithoutLabel(labels[*at].name))).collect(),
         }
     };
-    found.map(|pair| candidate(pair.labels)).collect()
+    found.map(candidate).collect()
 }
 
 /// Series whose label holds an id, in labels of which other values do not.
