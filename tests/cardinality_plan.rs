@@ -103,7 +103,10 @@ fn labels_that_follow_from_each_other_are_named_and_taken_away_together() {
     );
     assert!(run.stdout.contains("Plan: from 600 to 3 series, within 50"), "{}", run.stdout);
     assert!(run.stderr.contains("logins_total, by its labels user_id, email and session"), "{}", run.stderr);
+    assert!(run.stdout.lines().nth(1).unwrap().contains(" new ids "), "{}", run.stdout);
     let json = cardinality(folder.path(), &["three.prom", "--format", "json"]).json();
+    let outlook = &json["metrics"][0]["outlook"];
+    assert_eq!((&outlook["verdict"], outlook["reasons"].as_array().unwrap().is_empty()), (&"unknown".into(), false));
     let together = serde_json::json!({"labels": ["user_id", "email", "session"], "series_without": 3});
     assert_eq!(json["metrics"][0]["together"], together);
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::wording::{dependency, format_name, percent, shape_name, thousands, verdict, verdict_name};
+use super::wording::{dependency, format_name, ids_keep_coming, percent, shape_name, thousands, verdict, verdict_name};
 use super::{View, details, findings, growth, plan, simulation};
 use crate::cardinality::analyze::gate::listed;
 use crate::cardinality::analyze::metrics::Metric;
@@ -71,9 +71,10 @@ fn metrics(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
     Ok(())
 }
 
-/// Nothing for what can't be told: most metrics are no counters.
+/// Nothing for what can't be told: most metrics are no counters, and have no ids.
 fn outlook(profile: &Profile, metric: &Metric) -> String {
     match verdict(&profile.outlooks[metric.family], &metric.shapes) {
+        Verdict::Unknown if ids_keep_coming(&metric.shapes) => "new ids".to_owned(),
         Verdict::Unknown => String::new(),
         told => verdict_name(told).to_owned(),
     }

@@ -93,11 +93,15 @@ pub fn verdict_name(verdict: Verdict) -> &'static str {
 
 /// What is to come of a metric. Ids that are used in bunches look bounded by their counts: there the shape of the values is right.
 pub fn verdict(outlook: &Outlook, shapes: &[Shape]) -> Verdict {
-    let unbounded = shapes.iter().any(|shape| shape.bounded == Bounded::Unbounded);
     match outlook.verdict {
-        Verdict::Bounded if unbounded => Verdict::Unknown,
+        Verdict::Bounded if ids_keep_coming(shapes) => Verdict::Unknown,
         verdict => verdict,
     }
+}
+
+/// Where the counts do not tell, the values of a label may: new ids come for ever, even where old ones go.
+pub fn ids_keep_coming(shapes: &[Shape]) -> bool {
+    shapes.iter().any(|shape| shape.bounded == Bounded::Unbounded)
 }
 
 /// One line: the limit, what was seen, and who makes it.
