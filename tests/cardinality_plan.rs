@@ -21,7 +21,12 @@ fn rules_of_a_plan_do_what_it_says_and_merge_nothing() {
             let saved: u64 = edits.iter().map(|edit| edit["series_saved"].as_u64().unwrap()).sum();
             assert_eq!(number("series_before") - saved, number("series_after"), "{name} to {budget}");
             assert_eq!(plan["reached"], number("series_after") <= budget, "{name} to {budget}");
-            assert!(plan["reached"] == true || edits.len() == 50, "all metrics can be dropped: {name} to {budget}: {plan}");
+            assert_eq!(plan["reached"], true, "all metrics can be dropped: {name} to {budget}: {plan}");
+            assert!(edits.iter().all(|edit| edit["series_saved"].as_u64().unwrap() > 0), "{name} to {budget}: {plan}");
+            // What is dropped whole needs no other edit.
+            let lost: Vec<_> = edits.iter().filter(|edit| edit["what"] == "drop the metric").map(|edit| &edit["metric"]).collect();
+            let twice = edits.iter().filter(|edit| edit["what"] != "drop the metric" && lost.contains(&&edit["metric"])).count();
+            assert_eq!(twice, 0, "{name} to {budget}: {plan}");
             let hints: Vec<&str> = edits.iter().filter_map(|edit| edit["hint"].as_str()).collect();
             assert!(hints.iter().all(|hint| hint.starts_with(|c: char| c.is_ascii_alphabetic())), "{hints:?}");
             let yaml = plan["yaml"].as_str().unwrap();
@@ -44,6 +49,52 @@ fn rules_of_a_plan_do_what_it_says_and_merge_nothing() {
         }
     }
     assert!(rules > 10, "{rules} plans had rules");
+}
+
+/// What is done to which metric, in the order of the plan.
+fn edits(plan: &serde_json::Value) -> Vec<String> {
+    let edit = |edit: &serde_json::Value| format!("{} {}", edit["metric"].as_str().unwrap_or("-"), edit["what"].as_str().unwrap());
+    plan["edits"].as_array().unwrap().iter().map(edit).collect()
+}
+
+#[test]
+fn of_two_plans_with_as_many_edits_the_one_that_loses_less_is_taken() {
+    let bucket = |child: u32, le: &str, count: u32| format!("lat_seconds_bucket{{r=\"r{child}\",le=\"{le}\"}} {count}\n");
+    let child = |n: u32| {
+        let bounds = [("0.001", 0), ("0.01", 0), ("0.05", 1037), ("0.1", 1861), ("0.2", 1994), ("0.5", 2000), ("1", 2000), ("2", 2000)];
+        let buckets: String = bounds.into_iter().chain([("+Inf", 2000)]).map(|(le, count)| bucket(n, le, count)).collect();
+        format!("{buckets}lat_seconds_sum{{r=\"r{n}\"}} 110\nlat_seconds_count{{r=\"r{n}\"}} 2000\n")
+    };
+    let latencies: String = (0..20).map(child).collect();
+    let users: String = (0..200).map(|n| format!("u_total{{user=\"{n}\"}} {n}\n")).collect();
+    let body = format!("# TYPE lat_seconds histogram\n{latencies}# TYPE u_total gauge\n{users}");
+    let folder = folder(&[("two.prom", &body)]);
+    let plan = cardinality(folder.path(), &["two.prom", "--suggest", "--budget", "150", "--format", "json"]).json()["plan"].clone();
+    let found = edits(&plan);
+    assert!(found[0].starts_with("lat_seconds keep 4 of its buckets") && found[1] == "u_total drop the metric", "{found:?}");
+    assert_eq!((found.len(), &plan["series_after"]), (2, &120.into()));
+}
+
+#[test]
+fn a_metric_that_is_small_after_other_edits_is_kept_where_dropping_another_does() {
+    let plan = cardinality(&scrapes(), &["client_golang.txt", "--suggest", "--budget", "100", "--format", "json"]).json()["plan"].clone();
+    let found = edits(&plan);
+    let of_requests: Vec<&String> = found.iter().filter(|edit| edit.starts_with("http_request_duration_seconds ")).collect();
+    assert!(of_requests.len() == 2 && of_requests.iter().all(|edit| !edit.ends_with("drop the metric")), "{found:?}");
+}
+
+#[test]
+fn a_plan_ends_where_it_says_and_many_small_metrics_are_one_edit() {
+    let metrics = |count: u32| (0..count).map(|n| format!("m{n}_words 1\n")).collect::<String>();
+    let folder = folder(&[("few.prom", &metrics(60)), ("many.prom", &metrics(1100))]);
+    let run = cardinality(folder.path(), &["few.prom", "--suggest", "--budget", "5", "--limit", "0"]);
+    assert!(run.stdout.contains("Plan: from 60 to 5 series, within 5\n"), "{}", run.stdout);
+    assert!(run.stdout.contains(" 20. drop 36 whole metrics with few series each: "), "{}", run.stdout);
+    assert!(run.stdout.contains("# run over this scrape: 5 series left,"), "{}", run.stdout);
+    let run = cardinality(folder.path(), &["many.prom", "--suggest", "--budget", "5", "--limit", "0"]);
+    let ends = "Plan: from 1,100 to 100 series; it ends there, with 1,000 metrics dropped, and not at 5\n";
+    assert!(run.stdout.contains(ends), "{}", run.stdout);
+    assert!(run.stdout.contains("# run over this scrape: 100 series left,"), "{}", run.stdout);
 }
 
 #[test]

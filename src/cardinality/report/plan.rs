@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::table::{blank, line};
 use super::wording::thousands;
-use crate::cardinality::analyze::suggest::{Edit, Plan, Risk};
+use crate::cardinality::analyze::suggest::{Edit, MOST_DROPPED, Plan, Risk};
 use crate::error::{Error, Result};
 use crate::output::{self, Output, Paint, escape};
 
@@ -17,7 +17,13 @@ pub fn write(plan: &Plan, out: &mut Output) -> Result<()> {
         (0, Some(budget)) if plan.reached() => format!("Plan: nothing to do, {before} series are within {}", thousands(budget)),
         (0, _) => "Plan: nothing that saves series without losing some".to_owned(),
         (_, Some(budget)) if plan.reached() => format!("Plan: from {before} to {after} series, within {}", thousands(budget)),
-        (_, Some(budget)) => format!("Plan: from {before} to {after} series; {} cannot be reached", thousands(budget)),
+        (_, Some(budget)) => {
+            let goal = thousands(budget);
+            format!(
+                "Plan: from {before} to {after} series; it ends there, with {} metrics dropped, and not at {goal}",
+                thousands(MOST_DROPPED as u64)
+            )
+        }
         (_, None) => format!("Plan: from {before} to {after} series"),
     };
     line(out, &out.style().paint(Paint::Heading, &head))?;

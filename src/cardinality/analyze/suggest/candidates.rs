@@ -13,6 +13,7 @@ use crate::formats::exposition::MetricType;
 /// A label with fewer values is no explosion.
 const FEW_VALUES: u64 = 10;
 
+/// All but dropping whole metrics.
 pub fn all(scrape: &Scrape, metrics: &[Metric], buckets: &[(usize, Buckets)]) -> Vec<Candidate> {
     let mut all: Vec<Candidate> = created(scrape, metrics).into_iter().collect();
     for (family, buckets) in buckets {
@@ -23,7 +24,6 @@ pub fn all(scrape: &Scrape, metrics: &[Metric], buckets: &[(usize, Buckets)]) ->
         all.extend(together(scrape, metric));
         all.extend(matching(scrape, metric));
         all.extend(no_buckets(scrape, metric));
-        all.push(dropped(scrape, metric));
     }
     all
 }
@@ -173,11 +173,33 @@ fn no_buckets(scrape: &Scrape, metric: &Metric) -> Option<Candidate> {
     })
 }
 
-fn dropped(scrape: &Scrape, metric: &Metric) -> Candidate {
-    let metric_name = name(scrape, metric);
-    let names = rules::names_of(metric_name, metric.roles.iter().map(|(role, _)| *role));
+/// The whole family.
+pub fn dropped(scrape: &Scrape, family: usize) -> Candidate {
+    let names = series_names(scrape, family);
+    let metric_name = scrape.text(scrape.families[family].name);
     Candidate {
         edit: Edit { yaml: rules::drop_names(&names), ..edit(Risk::MetricLost, "drop the metric".to_owned(), metric_name) },
-        changes: vec![(metric.family, Change::Nothing)],
+        changes: vec![(family, Change::Nothing)],
     }
+}
+
+/// Several whole families by one rule.
+pub fn all_dropped(scrape: &Scrape, families: &[usize]) -> Candidate {
+    const SHOWN: usize = 3;
+    let names: Vec<String> = families.iter().flat_map(|family| series_names(scrape, *family)).collect();
+    let shown: Vec<&str> = families.iter().take(SHOWN).map(|family| scrape.text(scrape.families[*family].name)).collect();
+    let more = match families.len() - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let what = format!("drop {} whole metrics with few series each: {}{more}", families.len(), shown.join(", "));
+    Candidate {
+        edit: Edit { yaml: rules::drop_names(&names), ..edit(Risk::MetricLost, what, "") },
+        changes: families.iter().map(|family| (*family, Change::Nothing)).collect(),
+    }
+}
+
+fn series_names(scrape: &Scrape, family: usize) -> Vec<String> {
+    let family = &scrape.families[family];
+    rules::names_of(scrape.text(family.name), family.layouts.iter().flatten().map(|member| member.role))
 }
