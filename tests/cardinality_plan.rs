@@ -80,6 +80,9 @@ fn a_metric_that_is_small_after_other_edits_is_kept_where_dropping_another_does(
     let plan = cardinality(&scrapes(), &["client_golang.txt", "--suggest", "--budget", "100", "--format", "json"]).json()["plan"].clone();
     let found = edits(&plan);
     let of_requests: Vec<&String> = found.iter().filter(|edit| edit.starts_with("http_request_duration_seconds ")).collect();
+    let run = cardinality(&scrapes(), &["client_golang.txt", "--suggest", "--budget", "100", "--limit", "0"]);
+    let both = "series left, none merged, no histogram broken; 100 once the code has edits 1, 2 and 3, too\n";
+    assert!(run.stdout.contains(both), "what the rules alone do is told apart: {}", run.stdout);
     assert!(of_requests.len() == 2 && of_requests.iter().all(|edit| !edit.ends_with("drop the metric")), "{found:?}");
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::table::{blank, line};
 use super::wording::thousands;
+use crate::cardinality::analyze::gate::listed;
 use crate::cardinality::analyze::suggest::{Edit, MOST_DROPPED, Plan, Risk};
 use crate::error::{Error, Result};
 use crate::output::{self, Output, Paint, escape};
@@ -58,9 +59,16 @@ pub fn write(plan: &Plan, out: &mut Output) -> Result<()> {
 fn proof(plan: &Plan) -> String {
     let Some(simulation) = &plan.proof else { return "# not proven: these rules could not be run".to_owned() };
     let left = thousands(simulation.total.series_left);
-    match simulation.is_harmless() {
-        true => format!("# run over this scrape: {left} series left, none merged, no histogram broken"),
-        false => {
+    let harmless = format!("# run over this scrape: {left} series left, none merged, no histogram broken");
+    let code: Vec<String> =
+        plan.edits.iter().zip(1..).filter(|(edit, _)| edit.yaml.is_empty()).map(|(_, number)| number.to_string()).collect();
+    let code: Vec<&str> = code.iter().map(String::as_str).collect();
+    let after = thousands(plan.series_after);
+    match (simulation.is_harmless(), code.as_slice()) {
+        (true, []) => harmless,
+        (true, [one]) => format!("{harmless}; {after} once the code has edit {one}, too"),
+        (true, several) => format!("{harmless}; {after} once the code has edits {}, too", listed(several)),
+        (false, _) => {
             format!("# run over this scrape: {left} series left, {} MERGED: look at it with --simulate", thousands(simulation.total.merged))
         }
     }
