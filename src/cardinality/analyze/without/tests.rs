@@ -60,7 +60,7 @@ fn compare(family: &Family, strings: &Strings) {
         let names = pair.labels.map(name);
         assert_eq!(pair.series_without, naive(family, strings, &names), "without {names:?}");
     }
-    for more in &found.together {
+    if let Some(more) = &found.together {
         let names: Vec<&str> = more.labels.iter().map(|label| name(*label)).collect();
         assert!(names.len() > 2 && more.series_without <= found.series * 3 / 4, "{names:?}");
         assert_eq!(more.series_without, naive(family, strings, &names), "without {names:?}");
