@@ -166,6 +166,35 @@ fn labels_that_follow_from_each_other_are_named_and_taken_away_together() {
 }
 
 #[test]
+fn what_a_pattern_saves_is_what_its_values_leave() {
+    let path = |n: u32, route: bool| match (n % 4, route) {
+        (0, false) => format!("/users/{}/orders", 1000 + n),
+        (0, true) => "/users/:id/orders".to_owned(),
+        (1, false) => format!("/files/{:016x}", u64::from(n + 3).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+        (1, true) => "/files/:id".to_owned(),
+        (2, _) => "/healthz".to_owned(),
+        (_, false) => format!("/wp-{n}.php"),
+        (_, true) => "other".to_owned(),
+    };
+    let body = |route| {
+        let lines = (0..400).map(|n| format!("hits_total{{path=\"{}\",code=\"{}\"}} 1\n", path(n, route), n % 3));
+        let different: std::collections::BTreeSet<String> = lines.collect();
+        format!("# TYPE hits_total counter\n{}", different.into_iter().collect::<String>())
+    };
+    let folder = folder(&[("paths.prom", &body(false)), ("routes.prom", &body(true))]);
+    let routes = cardinality(folder.path(), &["routes.prom", "--format", "json"]).json()["total_series"].clone();
+    let plan = cardinality(folder.path(), &["paths.prom", "--suggest", "--format", "json"]).json()["plan"].clone();
+    assert_eq!(edits(&plan), ["hits_total put the route's pattern into the label path (301 values become 4)"]);
+    assert!(plan["edits"][0]["hint"].as_str().unwrap().starts_with("use the route's pattern"));
+    assert_eq!((&plan["series_after"], routes.as_u64()), (&routes, Some(12)));
+    // Only where that is not enough the whole label goes, and then the advice is another one.
+    let plan = cardinality(folder.path(), &["paths.prom", "--suggest", "--budget", "3", "--format", "json"]).json()["plan"].clone();
+    assert_eq!(edits(&plan), ["hits_total take the label path away: 301 values, path_with_ids"]);
+    assert!(!plan["edits"][0]["hint"].as_str().unwrap().contains("pattern"), "{plan}");
+    assert_eq!(plan["series_after"], 3);
+}
+
+#[test]
 fn hints_name_series_that_are_there_and_rules_survive_odd_names() {
     let users: String = (0..50).map(|n| format!("logins_total{{user=\"{:08x}-0000-4000-8000-{n:012x}\"}} 1\n", n * 7919)).collect();
     let odd = "{\"a 'b'\\n\\\\c\",x=\"1\"} 1\n{\"a 'b'\\n\\\\c\",x=\"2\"} 1\n";

@@ -77,8 +77,8 @@ fn proof(plan: &Plan) -> String {
 fn paint(risk: Risk) -> Paint {
     match risk {
         Risk::None | Risk::Coarser => Paint::Good,
-        Risk::Code => Paint::Accent,
-        Risk::NoQuantiles | Risk::Lost => Paint::Warning,
+        Risk::Pattern | Risk::Code => Paint::Accent,
+        Risk::WholeLabel | Risk::NoQuantiles | Risk::Lost => Paint::Warning,
         Risk::MetricLost => Paint::Bad,
     }
 }

@@ -21,6 +21,7 @@ use rustc_hash::FxHasher;
 
 pub use drift::Spellings;
 pub use kind::{Advice, Bounded, Kind, Unit};
+pub use paths::is_garbage;
 pub use template::{Check, Template, normalise, verify};
 
 /// About so many values of a label are looked at: of more, those with the lowest hashes, so that neither order nor scrape matters.

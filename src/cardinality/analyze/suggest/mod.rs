@@ -8,6 +8,7 @@
 mod apply;
 mod candidates;
 mod fold;
+mod pattern;
 mod rules;
 mod search;
 
@@ -29,8 +30,12 @@ pub enum Risk {
     None,
     /// Quantiles get coarser, within the error that was asked for.
     Coarser,
+    /// The code of the service has to change, and a label keeps the pattern of its values only.
+    Pattern,
     /// The code of the service has to change, and with it the queries that use the label.
     Code,
+    /// The same for a label of which the pattern could stay.
+    WholeLabel,
     /// Averages and rates stay, quantiles go.
     NoQuantiles,
     /// Series are lost.
@@ -44,6 +49,8 @@ impl Risk {
         match self {
             Risk::None => "nothing that queries use is lost",
             Risk::Coarser => "quantiles get a little coarser",
+            Risk::Pattern => "needs a change of the code; queries by a whole value find nothing afterwards",
+            Risk::WholeLabel => "needs a change of the code; the whole label is lost, of which a part could stay",
             Risk::Code => "needs a change of the code; queries by this label find nothing afterwards",
             Risk::NoQuantiles => "averages and rates stay, quantiles are lost",
             Risk::Lost => "these series are lost",
@@ -103,7 +110,7 @@ pub fn suggest(scrape: &Scrape, metrics: &[Metric], buckets: &[(usize, Buckets)]
     let mut search = Search::new(scrape, candidates::all(scrape, metrics, buckets), memory);
     match budget {
         Some(budget) => {
-            for risk in [Risk::Coarser, Risk::Code, Risk::NoQuantiles, Risk::Lost] {
+            for risk in [Risk::Coarser, Risk::Pattern, Risk::Code, Risk::WholeLabel, Risk::NoQuantiles, Risk::Lost] {
                 while search.series > budget && search.take(risk, 1) {}
             }
             search.drop_metrics(budget);
