@@ -24,6 +24,20 @@ fn the_stacks_hold_all_series() {
 }
 
 #[test]
+fn a_limit_of_exemplars_is_filled_and_told() {
+    for most in [1, 3, 5, 20] {
+        let args = ["client_golang.om.txt", "--exemplar-series", &most.to_string(), "--limit", "1"];
+        let exemplars = cardinality(&scrapes(), &[&args[..], &["--format", "json"]].concat()).json()["exemplars"].clone();
+        let all =
+            cardinality(&scrapes(), &["client_golang.om.txt", "--format", "json"]).json()["exemplars"]["most_active"]["series"].clone();
+        let (all, left) = (all.as_u64().unwrap(), exemplars["most_active"]["series"].as_u64().unwrap());
+        assert_eq!((left, &exemplars["series_limit"]), (all.min(most), &most.into()));
+        let table = cardinality(&scrapes(), &args).stdout;
+        assert!(table.contains("EXEMPLARS OF") && table.contains(&format!("in at most {most} series of all metrics")), "{table}");
+    }
+}
+
+#[test]
 fn go_tool_pprof_reads_the_profile() {
     let folder = tempfile::tempdir().unwrap();
     let profile = folder.path().join("series.pb.gz");
