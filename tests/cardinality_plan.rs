@@ -220,3 +220,15 @@ fn a_rule_that_merges_is_told_with_the_series_that_are_lost() {
     assert!(run.stderr.starts_with("error: bad.yml: "), "{}", run.stderr);
     assert_eq!(cardinality(folder.path(), &["a.prom", "--simulate", "none.yml"]).code, 5);
 }
+
+#[test]
+fn of_a_refused_scrape_nothing_is_left() {
+    let body = "# TYPE a_total counter\na_total{user=\"1\"} 1\na_total{user=\"2\"} 2\nup 1\n";
+    let rule = "- {source_labels: [__name__], regex: '(.*)_total', target_label: __name__, replacement: $1_count}\n";
+    let folder = folder(&[("a.prom", body), ("rules.yml", rule)]);
+    let run = cardinality(folder.path(), &["a.prom", "--simulate", "rules.yml"]);
+    assert!(run.stdout.contains("no group is called 1_count; write ${1}_count"), "{}", run.stdout);
+    let refused = "refuse the whole scrape because of 2 series such as a_total{user=\"1\"}, which becomes {user=\"1\"}\n";
+    assert!(run.stdout.contains(refused), "{}", run.stdout);
+    assert!(run.stdout.contains("0 of 3 series left: 0 dropped, 0 lost by merging, 3 refused; do not use it as it is"), "{}", run.stdout);
+}

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::table::{blank, line};
 use super::wording::thousands;
 use crate::cardinality::analyze::simulate::{Harm, Idle, RuleEffect, Simulation};
+use crate::cardinality::relabel::Unfilled;
 use crate::error::{Error, Result};
 use crate::output::{Align, Output, Paint, Table, escape};
 
@@ -41,7 +42,8 @@ pub fn write(simulation: &Simulation, out: &mut Output) -> Result<()> {
     harms(simulation, out)?;
     let total = &simulation.total;
     let left = format!("{} of {} series left", thousands(total.series_left), thousands(total.series_in));
-    let lost = format!("{} dropped, {} lost by merging", thousands(total.dropped), thousands(total.merged));
+    let refused = if total.refused > 0 { format!(", {} refused", thousands(total.refused)) } else { String::new() };
+    let lost = format!("{} dropped, {} lost by merging{refused}", thousands(total.dropped), thousands(total.merged));
     let verdict = match simulation.is_harmless() {
         true => out.style().paint(Paint::Good, "nothing merges, nothing breaks"),
         false => out.style().paint(Paint::Bad, "do not use it as it is"),
@@ -64,7 +66,8 @@ fn harms(simulation: &Simulation, out: &mut Output) -> Result<()> {
         writeln!(out, "line {rule}: {lost}\n    is lost to {kept}\n    both become {result}").map_err(Error::write)?;
     }
     if let Some(refusal) = &simulation.refused {
-        let text = format!("the server would refuse the whole scrape: {} becomes {}", escape(&refusal.series), escape(&refusal.result));
+        let (series, result, count) = (escape(&refusal.series), escape(&refusal.result), thousands(simulation.total.invalid));
+        let text = format!("the server would refuse the whole scrape because of {count} series such as {series}, which becomes {result}");
         line(out, &out.style().paint(Paint::Bad, &text))?;
     }
     Ok(())
@@ -95,6 +98,10 @@ fn idle_text(idle: &Idle, rule: &RuleEffect) -> String {
         Idle::Anchored { value } => format!("has to match the whole value, such as {value}"),
         Idle::Canonical { written, stored } => format!("the server has {stored}, not {written}"),
         Idle::MetricName { name } => format!("{} is about names of labels; {name} is that of a metric", rule.action.as_str()),
+        Idle::Unfilled(Unfilled { written, meant: Some(meant) }) => format!("no group is called {}; write {meant}", &written[1..]),
+        Idle::Unfilled(Unfilled { written, meant: None }) => {
+            format!("no group is called {}: {written} is empty", written[1..].trim_matches(['{', '}']))
+        }
         Idle::NoChange => "everything is so already".to_owned(),
         Idle::NoMatch => "nothing matches".to_owned(),
     }
@@ -107,6 +114,7 @@ pub struct SimulationBody<'a> {
     series_after: u64,
     dropped: u64,
     merged: u64,
+    /// All that is left, where the server refuses the whole scrape.
     refused: u64,
     label_bytes_before: u64,
     label_bytes_after: u64,

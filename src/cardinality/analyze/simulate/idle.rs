@@ -1,10 +1,10 @@
-//! Why a rule does nothing, as far as the scrape and the rule itself tell.
+//! Why a rule does nothing, or not what it seems to say, as far as the scrape and the rule itself tell.
 
 use rustc_hash::FxHashSet;
 
 use super::RuleEffect;
 use crate::cardinality::model::{Id, Role, Scrape};
-use crate::cardinality::relabel::{Action, Applies, Config, Regexp, Rule};
+use crate::cardinality::relabel::{Action, Applies, Config, Regexp, Rule, Unfilled};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Idle {
@@ -24,19 +24,33 @@ pub enum Idle {
     Canonical { written: String, stored: String },
     /// The expression matches the name of a metric; the action looks at the names of labels.
     MetricName { name: String },
+    /// A variable of its replacement or target label that no group fills.
+    Unfilled(Unfilled),
     /// It applies, and everything is already as it makes it.
     NoChange,
     /// No value matches.
     NoMatch,
 }
 
-pub(super) fn why(scrape: &Scrape, config: &Config, index: usize, effect: &RuleEffect) -> Idle {
+/// None for a rule that did what it says.
+pub(super) fn why(scrape: &Scrape, config: &Config, index: usize, effect: &RuleEffect) -> Option<Idle> {
+    let did_something = effect.changed + effect.dropped > 0;
+    let idle = told(scrape, config, index, effect);
+    let of_any_rule = matches!(idle, Idle::Unfilled(_));
+    let of_this = !did_something || effect.matched == 0 && !matches!(idle, Idle::NoMatch | Idle::NoChange);
+    (of_any_rule || of_this).then_some(idle)
+}
+
+fn told(scrape: &Scrape, config: &Config, index: usize, effect: &RuleEffect) -> Idle {
     let rule = &config.rules[index];
     if config.applies == Applies::Targets {
         return Idle::ForTargets;
     }
     if effect.series_in == 0 {
         return Idle::NotReached;
+    }
+    if let Some(unfilled) = unfilled(rule).filter(|_| effect.matched > 0) {
+        return Idle::Unfilled(unfilled);
     }
     if rule.action.is_about_names() {
         return about_names(scrape, rule, effect);
@@ -60,6 +74,14 @@ pub(super) fn why(scrape: &Scrape, config: &Config, index: usize, effect: &RuleE
     match rule.source_labels.as_slice() {
         [label] if !made(label) && !matches!(rule.action, Action::KeepEqual | Action::DropEqual) => near_miss(scrape, rule, label),
         _ => Idle::NoMatch,
+    }
+}
+
+fn unfilled(rule: &Rule) -> Option<Unfilled> {
+    match rule.action {
+        Action::Replace => rule.regex.unfilled(&rule.replacement).or_else(|| rule.regex.unfilled(&rule.target_label)),
+        Action::LabelMap => rule.regex.unfilled(&rule.replacement),
+        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Small scrapes with a configuration each, and what has to come out.
 
 use super::*;
+use crate::cardinality::relabel::Unfilled;
 use crate::cardinality::store::Store;
 use crate::formats::exposition::{Format, Parser, Rules};
 
@@ -136,6 +137,18 @@ fn a_series_without_a_name_or_without_labels() {
     assert!(!nameless.is_harmless());
     let sent = run(COUNTER, "write_relabel_configs: [{action: labeldrop, regex: __name__}]");
     assert_eq!(sent.total.refused, 0);
+}
+
+#[test]
+fn a_refused_scrape_leaves_nothing_and_the_group_that_is_missing_is_told() {
+    let rules = "[{source_labels: [code], regex: '500', action: drop}, {source_labels: [__name__], regex: '(hits)', target_label: __name__, replacement: '$1_x'}]";
+    let simulation = run(COUNTER, rules);
+    let total = &simulation.total;
+    assert_eq!((total.invalid, total.dropped, total.refused, total.series_left, total.label_bytes_left), (2, 1, 4, 0, 0));
+    let unfilled = Unfilled { written: "$1_x".to_owned(), meant: Some("${1}_x".to_owned()) };
+    assert_eq!(simulation.rules[1].idle, Some(Idle::Unfilled(unfilled)));
+    // A replacement that is empty on purpose is none.
+    assert_eq!(idle(COUNTER, "[{source_labels: [__name__], regex: temp, target_label: room, replacement: ''}]"), None);
 }
 
 #[test]
