@@ -232,3 +232,24 @@ fn of_a_refused_scrape_nothing_is_left() {
     assert!(run.stdout.contains(refused), "{}", run.stdout);
     assert!(run.stdout.contains("0 of 3 series left: 0 dropped, 0 lost by merging, 3 refused; do not use it as it is"), "{}", run.stdout);
 }
+
+#[test]
+fn the_verdict_on_rules_says_what_goes() {
+    let keep = "- {source_labels: [__name__], regex: queue_wait_seconds_bucket|go_.*, action: keep}\n";
+    let nothing = "- {source_labels: [__name__], action: drop}\n";
+    let same = "- {source_labels: [__name__], regex: go_threads, target_label: kind, replacement: go}\n";
+    let folder = folder(&[("keep.yml", keep), ("nothing.yml", nothing), ("same.yml", same)]);
+    for (rules, told) in [
+        (
+            "keep.yml",
+            "81 of 1,757 series left: 1,676 dropped, 0 lost by merging; nothing merges; 22 metrics go whole, 1 metric answers less\n",
+        ),
+        ("keep.yml", "gone whole: http_request_duration_seconds, http_response_size_bytes, rpc_duration_seconds, "),
+        ("nothing.yml", "0 of 1,757 series left: 1,757 dropped, 0 lost by merging; nothing is left\n"),
+        ("same.yml", "1,757 of 1,757 series left: 0 dropped, 0 lost by merging; nothing merges, nothing breaks\n"),
+    ] {
+        let rules = folder.path().join(rules);
+        let run = cardinality(&scrapes(), &["client_golang.txt", "--simulate", rules.to_str().unwrap(), "--limit", "0", "--detail", "0"]);
+        assert!(run.stdout.contains(told), "{told}{}", run.stdout);
+    }
+}

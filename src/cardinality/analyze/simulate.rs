@@ -102,7 +102,26 @@ pub struct Refusal {
     pub result: String,
 }
 
+impl FamilyEffect {
+    /// No series of it is left, under whatever name.
+    pub fn is_gone(&self) -> bool {
+        self.dropped == self.series_in
+    }
+}
+
 impl Simulation {
+    /// Metrics of which nothing is left, those with most series first.
+    pub fn gone(&self) -> Vec<&FamilyEffect> {
+        let mut gone: Vec<&FamilyEffect> = self.families.iter().filter(|family| family.is_gone()).collect();
+        gone.sort_by_key(|family| std::cmp::Reverse(family.series_in));
+        gone
+    }
+
+    /// Metrics that are left, and answer less than before.
+    pub fn poorer(&self) -> usize {
+        self.families.iter().filter(|family| !family.is_gone() && !family.harms.is_empty()).count()
+    }
+
     /// No series is lost to another, no family broken, nothing refused: what is left means what it meant.
     pub fn is_harmless(&self) -> bool {
         let wrong = |family: &FamilyEffect| family.harms.iter().any(|harmed| harmed.harm.is_wrong());

@@ -10,4 +10,4 @@ mod rule;
 pub use config::{Applies, Config};
 pub use engine::{Labels, Runner, Step};
 pub use regexp::{Refused, Regexp, Unfilled};
-pub use rule::{Action, Names, Rule};
+pub use rule::{Action, NameEffect, Names, Rule};

@@ -4,7 +4,7 @@ use rustc_hash::FxHashSet;
 
 use super::RuleEffect;
 use crate::cardinality::model::{Id, Role, Scrape};
-use crate::cardinality::relabel::{Action, Applies, Config, Regexp, Rule, Unfilled};
+use crate::cardinality::relabel::{Action, Applies, Config, NameEffect, Regexp, Rule, Unfilled};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Idle {
@@ -26,6 +26,8 @@ pub enum Idle {
     MetricName { name: String },
     /// A variable of its replacement or target label that no group fills.
     Unfilled(Unfilled),
+    /// It is about names of labels, and takes that of the metric away: `__name__` is a label, too.
+    TakesName,
     /// It applies, and everything is already as it makes it.
     NoChange,
     /// No value matches.
@@ -36,7 +38,7 @@ pub enum Idle {
 pub(super) fn why(scrape: &Scrape, config: &Config, index: usize, effect: &RuleEffect) -> Option<Idle> {
     let did_something = effect.changed + effect.dropped > 0;
     let idle = told(scrape, config, index, effect);
-    let of_any_rule = matches!(idle, Idle::Unfilled(_));
+    let of_any_rule = matches!(idle, Idle::Unfilled(_) | Idle::TakesName);
     let of_this = !did_something || effect.matched == 0 && !matches!(idle, Idle::NoMatch | Idle::NoChange);
     (of_any_rule || of_this).then_some(idle)
 }
@@ -86,6 +88,9 @@ fn unfilled(rule: &Rule) -> Option<Unfilled> {
 }
 
 fn about_names(scrape: &Scrape, rule: &Rule, effect: &RuleEffect) -> Idle {
+    if effect.changed > 0 && rule.name_effect("__name__") == NameEffect::Remove {
+        return Idle::TakesName;
+    }
     if effect.matched > 0 || rule.action == Action::LabelKeep {
         return Idle::NoChange;
     }

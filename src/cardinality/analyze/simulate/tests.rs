@@ -152,6 +152,24 @@ fn a_refused_scrape_leaves_nothing_and_the_group_that_is_missing_is_told() {
 }
 
 #[test]
+fn metrics_that_go_whole_and_those_that_answer_less_are_told_apart() {
+    let both = format!("{COUNTER}{HISTOGRAM}");
+    let simulation = run(&both, "[{source_labels: [__name__], regex: 'took_bucket|up', action: keep}]");
+    let names: Vec<&str> = simulation.gone().iter().map(|family| family.name.as_str()).collect();
+    assert_eq!((names, simulation.poorer()), (vec!["hits", "temp"], 1));
+    assert_eq!(harms(&simulation), [(Harm::SumOrCountGone, 3, 0)]);
+    let renamed = run(&both, "[{source_labels: [__name__], regex: 'up', target_label: __name__, replacement: down}]");
+    assert!(renamed.gone().is_empty() && renamed.poorer() == 0);
+}
+
+#[test]
+fn a_rule_about_names_that_takes_that_of_the_metric_says_so() {
+    assert_eq!(idle(COUNTER, "[{action: labelkeep, regex: x}]"), Some(Idle::TakesName));
+    assert_eq!(idle(COUNTER, "[{action: labeldrop, regex: '__.*'}]"), Some(Idle::TakesName));
+    assert_eq!(idle(COUNTER, "[{action: labelkeep, regex: '__name__|path|code'}]"), None);
+}
+
+#[test]
 fn fewer_buckets_are_no_wrong_buckets() {
     let simulation = run(HISTOGRAM, "[{source_labels: [__name__, le], regex: 'took_bucket;0\\.1', action: drop}]");
     assert_eq!(harms(&simulation), [(Harm::BucketsFewer, 3, 0)]);
