@@ -1,5 +1,6 @@
 //! What a relabel configuration does to a scrape: each series run through each rule, as a server would, and what is lost on the way.
 
+mod bounds;
 mod harm;
 mod idle;
 mod text;

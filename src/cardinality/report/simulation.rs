@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::table::{blank, line};
 use super::wording::thousands;
+use crate::cardinality::analyze::gate::listed;
 use crate::cardinality::analyze::simulate::{Harm, Idle, RuleEffect, Simulation};
 use crate::cardinality::relabel::Unfilled;
 use crate::error::{Error, Result};
@@ -127,7 +128,7 @@ fn idle_text(idle: &Idle, rule: &RuleEffect) -> String {
         Idle::ServerLabel { label } => format!("{label} is added by the server; not known here"),
         Idle::LabelAbsent { label } => format!("no series has the label {label}"),
         Idle::Anchored { value } => format!("has to match the whole value, such as {value}"),
-        Idle::Canonical { written, stored } => format!("the server has {stored}, not {written}"),
+        Idle::Canonical { written, stored } => format!("the server has {}, not {}", all_of(stored), all_of(written)),
         Idle::MetricName { name } => format!("{} is about names of labels; {name} is that of a metric", rule.action.as_str()),
         Idle::Unfilled(Unfilled { written, meant: Some(meant) }) => format!("no group is called {}; write {meant}", &written[1..]),
         Idle::Unfilled(Unfilled { written, meant: None }) => {
@@ -137,6 +138,10 @@ fn idle_text(idle: &Idle, rule: &RuleEffect) -> String {
         Idle::NoChange => "everything is so already".to_owned(),
         Idle::NoMatch => "nothing matches".to_owned(),
     }
+}
+
+fn all_of(texts: &[String]) -> String {
+    listed(&texts.iter().map(String::as_str).collect::<Vec<&str>>())
 }
 
 #[derive(Serialize)]

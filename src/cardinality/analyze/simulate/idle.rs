@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::RuleEffect;
+use super::{RuleEffect, bounds};
 use crate::cardinality::model::{Id, Role, Scrape};
 use crate::cardinality::relabel::{Action, Applies, Config, NameEffect, Regexp, Rule, Unfilled};
 
@@ -20,8 +20,8 @@ pub enum Idle {
     LabelAbsent { label: String },
     /// The expression matches a part of this value. It has to match all of it.
     Anchored { value: String },
-    /// The expression fits `written`; the server has it as `stored`.
-    Canonical { written: String, stored: String },
+    /// The expression fits bounds as they are `written`; the server has them as `stored`.
+    Canonical { written: Vec<String>, stored: Vec<String> },
     /// The expression matches the name of a metric; the action looks at the names of labels.
     MetricName { name: String },
     /// A variable of its replacement or target label that no group fills.
@@ -38,7 +38,7 @@ pub enum Idle {
 pub(super) fn why(scrape: &Scrape, config: &Config, index: usize, effect: &RuleEffect) -> Option<Idle> {
     let did_something = effect.changed + effect.dropped > 0;
     let idle = told(scrape, config, index, effect);
-    let of_any_rule = matches!(idle, Idle::Unfilled(_) | Idle::TakesName);
+    let of_any_rule = matches!(idle, Idle::Unfilled(_) | Idle::TakesName | Idle::Canonical { .. });
     let of_this = !did_something || effect.matched == 0 && !matches!(idle, Idle::NoMatch | Idle::NoChange);
     (of_any_rule || of_this).then_some(idle)
 }
@@ -69,6 +69,13 @@ fn told(scrape: &Scrape, config: &Config, index: usize, effect: &RuleEffect) -> 
             name if is_of_targets(name) => Idle::TargetLabel { label },
             _ => Idle::LabelAbsent { label },
         };
+    }
+    if !rule.source_labels.iter().any(|label| made(label)) {
+        let missed = bounds::missed(scrape, rule);
+        if !missed.is_empty() {
+            let (written, stored) = missed.into_iter().unzip();
+            return Idle::Canonical { written, stored };
+        }
     }
     if effect.matched > 0 {
         return Idle::NoChange;
@@ -107,12 +114,6 @@ fn about_names(scrape: &Scrape, rule: &Rule, effect: &RuleEffect) -> Idle {
 /// A value that would match, were the expression read as people often read it.
 fn near_miss(scrape: &Scrape, rule: &Rule, label: &str) -> Idle {
     let values = values(scrape, label);
-    if label == "le" || label == "quantile" {
-        let written = |stored: &String| stored.strip_suffix(".0").filter(|written| rule.regex.is_match(written)).map(str::to_owned);
-        if let Some((written, stored)) = values.iter().find_map(|stored| Some((written(stored)?, stored.clone()))) {
-            return Idle::Canonical { written, stored };
-        }
-    }
     part_of(&rule.regex, values.iter().map(String::as_str)).unwrap_or(Idle::NoMatch)
 }
 

@@ -230,7 +230,27 @@ fn bounds_are_matched_as_the_server_stores_them() {
     let simulation = run(HISTOGRAM, "[{source_labels: [le], regex: '1\\.0', action: drop}]");
     assert_eq!(simulation.total.dropped, 3);
     let why = idle(HISTOGRAM, "[{source_labels: [le], regex: '1', action: drop}]");
-    assert_eq!(why, Some(Idle::Canonical { written: "1".to_owned(), stored: "1.0".to_owned() }));
+    let missed = |written: &str, stored: &str| Some(Idle::Canonical { written: vec![written.to_owned()], stored: vec![stored.to_owned()] });
+    assert_eq!(why, missed("1", "1.0"));
+}
+
+#[test]
+fn a_bound_that_a_rule_misses_beside_others_is_told() {
+    let missed = |written: &str, stored: &str| Some(Idle::Canonical { written: vec![written.to_owned()], stored: vec![stored.to_owned()] });
+    for (rule, expected) in [
+        ("{source_labels: [le], regex: '0.1|1', action: drop}", missed("1", "1.0")),
+        ("{source_labels: [__name__, le], regex: 'took_bucket;(0.1|1)', action: drop}", missed("1", "1.0")),
+        ("{source_labels: [path, le], regex: '/a;1|/b;0.1', action: drop}", missed("1", "1.0")),
+        ("{source_labels: [le], regex: '0.1|1', action: keep}", missed("1", "1.0")),
+        ("{source_labels: [le], regex: '0.1|1.0', action: drop}", None),
+        ("{source_labels: [le], regex: '0.1|1(?:\\.0)?', action: drop}", None),
+        ("{source_labels: [__name__, le], regex: 'took_bucket;0.1', action: drop}", None),
+        ("{source_labels: [path, le], regex: '/z;1|/b;0.1', action: drop}", None),
+    ] {
+        assert_eq!(idle(HISTOGRAM, &format!("[{rule}]")), expected, "{rule}");
+    }
+    let sizes = "# TYPE s histogram\ns_bucket{le=\"1e6\"} 1\ns_bucket{le=\"+Inf\"} 1\ns_sum 1\ns_count 1\n";
+    assert_eq!(idle(sizes, "[{source_labels: [le], regex: '1000000|\\+Inf', action: drop}]"), missed("1000000", "1e+06"));
 }
 
 #[test]
