@@ -36,6 +36,9 @@ pub fn write(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
     totals(profile, out)
 }
 
+/// Labels of one metric; documents have all of them.
+const MOST_LABELS: usize = 30;
+
 fn metrics(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
     let mut table = Table::new(&[
         ("METRIC", Align::Shrink),
@@ -120,6 +123,8 @@ fn labels(profile: &Profile, metric: &Metric, out: &mut Output) -> Result<()> {
     ]);
     let mut labels: Vec<_> = without.labels.iter().zip(&metric.shapes).collect();
     labels.sort_by_key(|(label, _)| (label.series_without, std::cmp::Reverse(label.values)));
+    let more = labels.len().saturating_sub(MOST_LABELS);
+    labels.truncate(MOST_LABELS);
     for (label, shape) in &labels {
         let top: Vec<String> =
             label.top.iter().map(|value| format!("{} ({})", scrape.text(value.value), thousands(value.series))).collect();
@@ -144,6 +149,9 @@ fn labels(profile: &Profile, metric: &Metric, out: &mut Output) -> Result<()> {
         ]);
     }
     table.write(out)?;
+    if more > 0 {
+        dim(out, &format!("  ... and {} that tell less", output::count(more as u64, "more label")))?;
+    }
     pairs(scrape, metric, out)?;
     for (label, shape) in labels.iter().filter(|(label, shape)| shape.bounded == Bounded::Unbounded && label.series_without < metric.series)
     {
