@@ -132,7 +132,7 @@ fn labels(profile: &Profile, metric: &Metric, out: &mut Output) -> Result<()> {
             format!("  {}", scrape.text(label.name)),
             thousands(label.values),
             thousands(label.series_without),
-            dependency(scrape, &without.labels, label).unwrap_or_default(),
+            dependency(scrape, without, label).unwrap_or_default(),
             shape_name(shape),
             top.join(", "),
         ]);

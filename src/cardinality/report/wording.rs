@@ -3,7 +3,7 @@
 use crate::cardinality::analyze::gate::{Finding, Rule};
 use crate::cardinality::analyze::outlook::{Outlook, Verdict};
 use crate::cardinality::analyze::shapes::{Bounded, Shape};
-use crate::cardinality::analyze::without::Label;
+use crate::cardinality::analyze::without::{Label, Without};
 use crate::cardinality::model::{Role, Scrape};
 use crate::formats::exposition::Format;
 
@@ -52,10 +52,13 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// What leaving a label out would do, where that is not a plain number.
-pub fn dependency(scrape: &Scrape, labels: &[Label], label: &Label) -> Option<String> {
-    let name = |index: &usize| scrape.text(labels[*index].name);
-    match (label.constant, label.mirrored.first(), label.determined_by.first()) {
+/// What leaving a label out would do, where that is not a plain number. A label that has another value in each child tells all others, which
+/// says something of those only that do the same.
+pub fn dependency(scrape: &Scrape, found: &Without, label: &Label) -> Option<String> {
+    let name = |index: &usize| scrape.text(found.labels[*index].name);
+    let is_key = |label: &Label| label.values + u64::from(label.absent > 0) == found.children;
+    let telling = label.determined_by.iter().find(|other| is_key(label) || !is_key(&found.labels[**other]));
+    match (label.constant, label.mirrored.first(), telling) {
         (true, ..) => Some("the same everywhere".to_owned()),
         (_, Some(other), _) => Some(format!("equal to {}", name(other))),
         (_, _, Some(other)) => Some(format!("follows from {}", name(other))),
@@ -63,7 +66,7 @@ pub fn dependency(scrape: &Scrape, labels: &[Label], label: &Label) -> Option<St
     }
 }
 
-/// `uuid`, `path_with_ids /users/:id`, `91 % uuid` where not all values are of the kind.
+/// `uuid`, `path_with_ids /users/:id and 3 more`, `91 % uuid` where not all values are of the kind.
 pub fn shape_name(shape: &Shape) -> String {
     let mut text = shape.kind.id().to_owned();
     if shape.mixed {
@@ -71,6 +74,10 @@ pub fn shape_name(shape: &Shape) -> String {
     }
     if let Some(template) = shape.templates.iter().find(|template| template.varies) {
         text = format!("{text} {}", template.text);
+        // Values that are their own template are among them.
+        if shape.templates.len() > 1 {
+            text = format!("{text} and {} more", shape.templates.len() - 1);
+        }
     }
     text
 }
