@@ -26,7 +26,7 @@ fn the_stacks_hold_all_series() {
 #[test]
 fn a_label_follows_from_another_only_if_that_says_something() {
     let hit = |n: u32| {
-        let path = if n % 2 == 0 { format!("/users/{n}") } else { format!("/files/{n}/raw") };
+        let path = if n.is_multiple_of(2) { format!("/users/{n}") } else { format!("/files/{n}/raw") };
         format!("hits{{path=\"{path}\",client=\"10.0.0.{n}\",zone=\"z{}\",country=\"c{}\",status=\"{}\"}} 1\n", n % 6, n % 3, n % 4)
     };
     let folder = folder(&[("hits.prom", &(0..60).map(hit).collect::<String>())]);
