@@ -54,7 +54,7 @@ fn on_two_threads(family: &Family, strings: &Strings) -> Without {
         scope.spawn(work);
         work();
     });
-    plan.finish(counted.into_inner().unwrap())
+    plan.finish(&counted.into_inner().unwrap(), &mut Workspace::default())
 }
 
 fn leave_one_out(c: &mut Criterion) {

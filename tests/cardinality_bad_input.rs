@@ -126,3 +126,20 @@ fn thousands_of_label_names_take_neither_hours_nor_all_memory() {
     assert_eq!(json["quality"]["exact"], false);
     assert!(used.rusage.maxrss < 400 << 20, "{} bytes", used.rusage.maxrss);
 }
+
+#[test]
+fn a_series_with_very_many_labels_takes_linear_time_and_few_lines() {
+    let series = |count: u32| format!("m{{{}}} 1\n", (0..count).map(|n| format!("l{n}=\"v{n}\"")).collect::<Vec<String>>().join(","));
+    let folder = folder(&[("few.prom", &series(20_000)), ("many.prom", &series(80_000))]);
+    let seconds = |name: &str| {
+        let mut child = command(folder.path(), &[name]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = String::new();
+        std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut stdout).unwrap();
+        let used = child.wait4().unwrap().rusage;
+        assert!(stdout.lines().count() < 50 && stdout.contains("more labels that tell less"), "{}", stdout.lines().count());
+        used.utime.as_secs_f64()
+    };
+    // By the square it would be 16 times as much.
+    let (few, many) = (seconds("few.prom"), seconds("many.prom"));
+    assert!(many < 8.0 * few, "{few} and {many} seconds");
+}

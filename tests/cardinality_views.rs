@@ -6,7 +6,7 @@ mod scraped;
 
 use std::process::Command;
 
-use scraped::{cardinality, command, scrapes};
+use scraped::{cardinality, command, folder, scrapes};
 
 const NAMES: [&str; 3] = ["client_golang.txt", "prometheus.txt", "kubestate.txt"];
 
@@ -20,6 +20,35 @@ fn the_stacks_hold_all_series() {
         let svg = cardinality(&scrapes(), &[name, "--format", "svg"]).stdout;
         assert!(svg.contains("<svg") && svg.trim_end().ends_with("</svg>"), "{name}");
         assert!(!svg.chars().any(|c| c.is_control() && c != '\n' && c != '\t'), "{name}");
+    }
+}
+
+#[test]
+fn a_label_follows_from_another_only_if_that_says_something() {
+    let hit = |n: u32| {
+        let path = if n.is_multiple_of(2) { format!("/users/{n}") } else { format!("/files/{n}/raw") };
+        format!("hits{{path=\"{path}\",client=\"10.0.0.{n}\",zone=\"z{}\",country=\"c{}\",status=\"{}\"}} 1\n", n % 6, n % 3, n % 4)
+    };
+    let folder = folder(&[("hits.prom", &(0..60).map(hit).collect::<String>())]);
+    let table = cardinality(folder.path(), &["hits.prom"]).stdout;
+    let line = |label: &str| table.lines().find(|line| line.trim_start().starts_with(label)).unwrap();
+    assert!(line("client ").contains("follows from path") && line("path ").contains("follows from client"), "{table}");
+    assert!(line("country ").contains("follows from zone"), "{table}");
+    assert!(!line("zone ").contains("follows") && !line("status ").contains("follows"), "{table}");
+    assert!(line("path ").contains("path_with_ids /files/:id/raw and 1 more"), "{table}");
+}
+
+#[test]
+fn a_limit_of_exemplars_is_filled_and_told() {
+    for most in [1, 3, 5, 20] {
+        let args = ["client_golang.om.txt", "--exemplar-series", &most.to_string(), "--limit", "1"];
+        let exemplars = cardinality(&scrapes(), &[&args[..], &["--format", "json"]].concat()).json()["exemplars"].clone();
+        let all =
+            cardinality(&scrapes(), &["client_golang.om.txt", "--format", "json"]).json()["exemplars"]["most_active"]["series"].clone();
+        let (all, left) = (all.as_u64().unwrap(), exemplars["most_active"]["series"].as_u64().unwrap());
+        assert_eq!((left, &exemplars["series_limit"]), (all.min(most), &most.into()));
+        let table = cardinality(&scrapes(), &args).stdout;
+        assert!(table.contains("EXEMPLARS OF") && table.contains(&format!("in at most {most} series of all metrics")), "{table}");
     }
 }
 

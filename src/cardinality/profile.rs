@@ -159,8 +159,7 @@ fn without(scrape: &Scrape, top: usize) -> Vec<Without> {
     let mut of_plan: Vec<Vec<Counted>> = plans.iter().map(|_| Vec::new()).collect();
     counted.into_iter().for_each(|(number, counted)| of_plan[number].push(counted));
 
-    let finished = plans.into_iter().zip(of_plan).map(|(plan, counted)| plan.finish(counted));
-    let mut all: Vec<(usize, Without)> = order.into_iter().zip(finished).collect();
+    let mut all = on_threads(order.len(), Workspace::default, |at, workspace| (order[at], plans[at].finish(&of_plan[at], workspace)));
     all.sort_by_key(|(family, _)| *family);
     all.into_iter().map(|(_, without)| without).collect()
 }

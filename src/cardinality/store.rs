@@ -31,6 +31,9 @@ struct Booking {
     role: Role,
 }
 
+/// So many are looked through one by one.
+const FEW_COLUMNS: usize = 32;
+
 /// The child of a family that the last sample belonged to.
 #[derive(Default)]
 struct Open {
@@ -40,6 +43,8 @@ struct Open {
     values: Vec<f64>,
     /// Columns of the last sample's labels, in its order.
     order: Vec<usize>,
+    /// The column of each name, of families with more than [`FEW_COLUMNS`].
+    by_name: FxHashMap<Id, usize>,
     layouts: FxHashMap<Vec<Member>, u32>,
     last_layout: u32,
     /// Cells of the sample that is being added.
@@ -273,7 +278,7 @@ impl Open {
             Some(&column) if strings.get(family.columns[column].name) == label.name => column,
             _ => {
                 let name = strings.intern(label.name);
-                let column = family.columns.iter().position(|column| column.name == name).unwrap_or_else(|| {
+                let column = self.column(family, name).unwrap_or_else(|| {
                     family.columns.push(Column { name, cells: vec![Id::EMPTY; family.layout.len()] });
                     family.columns.len() - 1
                 });
@@ -288,6 +293,16 @@ impl Open {
         }
         let known = self.cells.get(column).copied().unwrap_or_default();
         self.next[column] = if strings.get(known) == label.value { known } else { strings.intern(label.value) };
+    }
+
+    fn column(&mut self, family: &Family, name: Id) -> Option<usize> {
+        if family.columns.len() <= FEW_COLUMNS {
+            return family.columns.iter().position(|column| column.name == name);
+        }
+        for column in self.by_name.len()..family.columns.len() {
+            self.by_name.insert(family.columns[column].name, column);
+        }
+        self.by_name.get(&name).copied()
     }
 
     /// Makes the open child a row; returns how many of its samples were duplicates.

@@ -92,7 +92,7 @@ impl CardinalityArgs {
         Options {
             top: self.top,
             buckets: self.shows(Section::Buckets).then(|| self.plan.buckets()),
-            exemplars: self.shows(Section::Exemplars).then(|| self.plan.sampling()),
+            exemplars: (self.shows(Section::Exemplars) || self.plan.limits_exemplars()).then(|| self.plan.sampling()),
             lint: self.shows(Section::Lint),
         }
     }

@@ -50,6 +50,11 @@ impl PlanArgs {
         Wanted { error: self.bucket_error, keep: self.keep_bucket.clone(), ..Wanted::default() }
     }
 
+    /// Then they are shown, too.
+    pub fn limits_exemplars(&self) -> bool {
+        self.exemplar_series.is_some()
+    }
+
     pub fn sampling(&self) -> Sampling {
         Sampling { series: self.exemplar_series, ..Sampling::default() }
     }

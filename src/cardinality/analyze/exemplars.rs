@@ -27,8 +27,9 @@ pub struct Exemplars {
     /// Families with exemplars, in the order of the scrape.
     pub families: Vec<OfFamily>,
     pub total: Figures,
-    /// What [`Sampling`] leaves of `total`.
+    /// What `sampling` leaves of `total`.
     pub sampled: Figures,
+    pub sampling: Sampling,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +49,7 @@ pub struct OfFamily {
 pub struct Sampling {
     /// Of the children of each family, those with most events: 0.1 for one in ten. At least one child of each.
     pub share: f64,
-    /// Most series with exemplars in all. Of children above that, the ones with fewest events lose theirs.
+    /// Most series with exemplars in all. The children with most events come first; one that has more than are left loses all of its own.
     pub series: Option<u64>,
 }
 
@@ -78,7 +79,7 @@ pub fn exemplars(scrape: &Scrape, sampling: &Sampling) -> Exemplars {
         })
         .collect();
     let sum = |of: fn(&OfFamily) -> Figures| families.iter().map(of).fold(Figures::default(), Figures::plus);
-    Exemplars { total: sum(|family| family.all), sampled: sum(|family| family.sampled), families }
+    Exemplars { total: sum(|family| family.all), sampled: sum(|family| family.sampled), families, sampling: *sampling }
 }
 
 /// Which children of a family keep their exemplars.
@@ -112,7 +113,7 @@ fn events(family: &Family, child: usize) -> f64 {
     family.events(child).filter(|events| !events.is_nan()).unwrap_or(f64::NEG_INFINITY)
 }
 
-/// Takes children out, those with fewest events first, until no more than `most` series have exemplars.
+/// Takes children out so that no more than `most` series have exemplars: each that does not fit beside those with more events.
 fn limit(scrape: &Scrape, active: &mut [(usize, Active)], most: u64) {
     let mut children = Vec::new();
     for (at, (index, active)) in active.iter().enumerate() {
@@ -127,11 +128,11 @@ fn limit(scrape: &Scrape, active: &mut [(usize, Active)], most: u64) {
         children.extend(series.into_iter().map(|with| (events(family, with.child), at, with)));
     }
     children.sort_by(|(a, ..), (b, ..)| b.total_cmp(a));
-    let mut left = Some(most);
+    let mut left = most;
     for (_, at, with) in children {
-        left = left.and_then(|left| left.checked_sub(with.series));
-        if left.is_none() {
-            active[at].1.children[with.child] = false;
+        match left.checked_sub(with.series) {
+            Some(fewer) => left = fewer,
+            None => active[at].1.children[with.child] = false,
         }
     }
 }
@@ -221,6 +222,16 @@ mod tests {
         assert_eq!(many.events, Some((29.0 + 28.0 + 27.0) / 435.0));
         assert_eq!((few.active, few.events), (1, Some(1.0)));
         assert_eq!((found.total.series, found.sampled.series), (32, 4));
+    }
+
+    #[test]
+    fn a_child_that_does_not_fit_the_limit_leaves_its_place_to_others() {
+        let mut big = family(&[100.0]);
+        big.exemplars.push(Exemplar { member: COUNT, ..big.exemplars[0] });
+        for (most, left) in [(1, 1), (2, 2), (3, 3), (4, 4), (9, 4)] {
+            let found = exemplars(&scrape(vec![big.clone(), family(&[5.0, 4.0])]), &Sampling { share: 1.0, series: Some(most) });
+            assert_eq!(found.sampled.series, left, "at most {most}");
+        }
     }
 
     #[test]

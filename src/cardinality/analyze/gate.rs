@@ -3,7 +3,6 @@
 use std::time::SystemTime;
 
 use super::metrics::Metric;
-use super::without::Label;
 use crate::cardinality::model::{Budget, Scrape, Waiver};
 
 /// Which limit was passed.
@@ -95,16 +94,20 @@ pub fn check(scrape: &Scrape, metrics: &[Metric], budget: &Budget, now: SystemTi
     findings
 }
 
-/// The label without which the fewest series are left; two labels, where each alone follows from the other.
+/// The label that makes most of the series; several, where only all of them together do.
 pub fn culprit(scrape: &Scrape, metric: &Metric) -> Option<String> {
-    let labels = &metric.without.labels;
-    let name = |label: &Label| scrape.text(label.name);
-    let worst = labels.iter().min_by_key(|label| label.series_without)?;
-    if worst.series_without < metric.series {
-        return Some(name(worst).to_owned());
+    let (labels, _) = metric.without.culprit()?;
+    let names = labels.iter().map(|label| scrape.text(metric.without.labels[*label].name));
+    Some(listed(&names.collect::<Vec<&str>>()))
+}
+
+/// `a, b and c`
+pub fn listed(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
     }
-    let pair = metric.without.pairs.iter().min_by_key(|pair| pair.series_without)?;
-    (pair.series_without < metric.series).then(|| pair.labels.map(|label| name(&labels[label])).join(" and "))
 }
 
 /// A waiver of a metric holds for its series and all its labels, one of a label for that alone. None holds for the whole scrape.

@@ -1,5 +1,6 @@
 //! What a relabel configuration does to a scrape: each series run through each rule, as a server would, and what is lost on the way.
 
+mod bounds;
 mod harm;
 mod idle;
 mod text;
@@ -46,7 +47,7 @@ pub struct RuleEffect {
     /// Series lost because this rule made their labels equal to those of another that is kept. A server notices that only after the last
     /// rule, so later rules still see them.
     pub merged: u64,
-    /// Why it did nothing, or, for `keep`, why nothing matched.
+    /// What is odd about it: why it did nothing, or not what it seems to say.
     pub idle: Option<Idle>,
 }
 
@@ -58,7 +59,9 @@ pub struct Total {
     pub changed: u64,
     /// Series lost because an earlier one ended with the same labels: the server keeps the first sample of each scrape and says nothing.
     pub merged: u64,
-    /// Series without a metric name or with a name that is not allowed; one is enough for the server to refuse the whole scrape.
+    /// Series without a metric name or with a name that is not allowed.
+    pub invalid: u64,
+    /// One such is enough for the server to refuse the whole scrape: then all that is not dropped or merged.
     pub refused: u64,
     /// `series_in` less `dropped`, `merged` and `refused`.
     pub series_left: u64,
@@ -100,7 +103,26 @@ pub struct Refusal {
     pub result: String,
 }
 
+impl FamilyEffect {
+    /// No series of it is left, under whatever name.
+    pub fn is_gone(&self) -> bool {
+        self.dropped == self.series_in
+    }
+}
+
 impl Simulation {
+    /// Metrics of which nothing is left, those with most series first.
+    pub fn gone(&self) -> Vec<&FamilyEffect> {
+        let mut gone: Vec<&FamilyEffect> = self.families.iter().filter(|family| family.is_gone()).collect();
+        gone.sort_by_key(|family| std::cmp::Reverse(family.series_in));
+        gone
+    }
+
+    /// Metrics that are left, and answer less than before.
+    pub fn poorer(&self) -> usize {
+        self.families.iter().filter(|family| !family.is_gone() && !family.harms.is_empty()).count()
+    }
+
     /// No series is lost to another, no family broken, nothing refused: what is left means what it meant.
     pub fn is_harmless(&self) -> bool {
         let wrong = |family: &FamilyEffect| family.harms.iter().any(|harmed| harmed.harm.is_wrong());
@@ -301,7 +323,7 @@ impl<'a> Run<'a> {
         }
         let mut left = Left { changed, merged: None, name, bound, rest };
         if changed.is_some() && self.config.applies == Applies::Samples && !self.is_allowed(name, labels) {
-            self.result.total.refused += 1;
+            self.result.total.invalid += 1;
             if self.result.refused.is_none() {
                 let (series, result) = (self.original(at), self.written(labels));
                 self.result.refused = Some(Refusal { series, result });
@@ -410,12 +432,13 @@ impl<'a> Run<'a> {
     }
 
     fn finish(mut self) -> Simulation {
+        let total = &mut self.result.total;
+        if total.invalid > 0 {
+            total.refused = total.series_in - total.dropped - total.merged;
+            (total.changed, total.series_left, total.label_bytes_left) = (0, 0, 0);
+        }
         for (index, effect) in self.result.rules.iter_mut().enumerate() {
-            let did_something = effect.changed + effect.dropped > 0;
-            if !did_something || effect.matched == 0 {
-                effect.idle =
-                    Some(idle::why(self.scrape, self.config, index, effect)).filter(|why| !did_something || *why != Idle::NoMatch);
-            }
+            effect.idle = idle::why(self.scrape, self.config, index, effect);
         }
         self.result
     }

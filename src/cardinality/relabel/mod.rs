@@ -9,5 +9,5 @@ mod rule;
 
 pub use config::{Applies, Config};
 pub use engine::{Labels, Runner, Step};
-pub use regexp::{Refused, Regexp};
-pub use rule::{Action, Names, Rule};
+pub use regexp::{Refused, Regexp, Unfilled};
+pub use rule::{Action, NameEffect, Names, Rule};

@@ -84,6 +84,48 @@ impl Regexp {
     }
 }
 
+/// A variable of a template that no group of the expression fills: always empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfilled {
+    /// `$1_total`, which is the group `1_total`.
+    pub written: String,
+    /// `${1}_total`, where it begins with the number of a group.
+    pub meant: Option<String>,
+}
+
+impl Regexp {
+    /// The first variable of a template without a group.
+    pub fn unfilled(&self, template: &str) -> Option<Unfilled> {
+        let mut rest = template;
+        while let Some((_, after)) = rest.split_once('$') {
+            rest = after.strip_prefix('$').unwrap_or(after);
+            let Some((name, left)) = variable(after).filter(|_| !after.starts_with('$')) else { continue };
+            if !self.has_group(name) {
+                let digits = name.trim_start_matches(|c: char| c.is_ascii_digit());
+                let (number, tail) = name.split_at(name.len() - digits.len());
+                let meant = (!after.starts_with('{') && self.has_group(number)).then(|| format!("${{{number}}}{tail}"));
+                let written = format!("${}", &after[..after.len() - left.len()]);
+                return Some(Unfilled { written, meant });
+            }
+            rest = left;
+        }
+        None
+    }
+
+    fn has_group(&self, name: &str) -> bool {
+        match group_number(name) {
+            Some(number) => number < self.compiled.captures_len(),
+            None => self.names.iter().any(|known| known.as_deref() == Some(name)),
+        }
+    }
+}
+
+/// Of a group that is called by its number.
+fn group_number(name: &str) -> Option<usize> {
+    let numeric = name.bytes().all(|byte| byte.is_ascii_digit()) && (name.len() == 1 || !name.starts_with('0'));
+    name.parse().ok().filter(|_| numeric)
+}
+
 pub struct Match<'r, 'v> {
     regexp: &'r Regexp,
     captures: Captures<'v>,
@@ -116,11 +158,10 @@ impl Match<'_, '_> {
     }
 
     fn group(&self, name: &str) -> &str {
-        let numeric = name.bytes().all(|byte| byte.is_ascii_digit()) && (name.len() == 1 || !name.starts_with('0'));
-        let found = match name.parse() {
-            Ok(index) if numeric => self.captures.get(index),
+        let found = match group_number(name) {
+            Some(index) => self.captures.get(index),
             // Of several groups with one name, the first that took part.
-            _ => {
+            None => {
                 let named = self.regexp.names.iter().enumerate().filter(|(_, known)| known.as_deref() == Some(name));
                 named.filter_map(|(index, _)| self.captures.get(index)).next()
             }
@@ -148,6 +189,23 @@ pub fn has_variable(template: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_that_no_group_fills_is_found() {
+        let cases = [
+            ("(.*)", "$1_bkt", Some(("$1_bkt", Some("${1}_bkt")))),
+            ("(.*)", "a$$1_${1}_$0", None),
+            ("(.*)", "$1-$2", Some(("$2", None))),
+            ("(?P<a>.*)", "${a}$b$1", Some(("$b", None))),
+            ("(.*)", "${1_x}", Some(("${1_x}", None))),
+            (".*", "$1x", Some(("$1x", None))),
+            (".*", "plain", None),
+        ];
+        for (regex, template, expected) in cases {
+            let expected = expected.map(|(written, meant)| Unfilled { written: written.to_owned(), meant: meant.map(str::to_owned) });
+            assert_eq!(Regexp::new(regex).unwrap().unfilled(template), expected, "{regex} {template}");
+        }
+    }
 
     fn expand(source: &str, value: &str, template: &str) -> String {
         let regexp = Regexp::new(source).unwrap();

@@ -95,7 +95,11 @@ fn exemplars(scrape: &Scrape, found: &Exemplars, limit: usize, out: &mut Output)
     }
     row("all", &found.total, &found.sampled, None);
     table.write(out)?;
-    line(out, "  the last columns: what is left when only the most active tenth of the children keep theirs")?;
+    let limit = match found.sampling.series {
+        None => String::new(),
+        Some(most) => format!(", in at most {} series of all metrics", thousands(most)),
+    };
+    line(out, &format!("  the last columns: what is left when only the most active tenth of the children keep theirs{limit}"))?;
     if found.total.too_long > 0 {
         let text = format!("{} longer than {LONGEST} characters, which OpenMetrics 1.0 refuses", count(found.total.too_long, "exemplar"));
         line(out, &out.style().paint(Paint::Warning, &text))?;

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::table::{blank, line};
 use super::wording::thousands;
-use crate::cardinality::analyze::suggest::{Edit, Plan, Risk};
+use crate::cardinality::analyze::gate::listed;
+use crate::cardinality::analyze::suggest::{Edit, MOST_DROPPED, Plan, Risk};
 use crate::error::{Error, Result};
 use crate::output::{self, Output, Paint, escape};
 
@@ -17,7 +18,13 @@ pub fn write(plan: &Plan, out: &mut Output) -> Result<()> {
         (0, Some(budget)) if plan.reached() => format!("Plan: nothing to do, {before} series are within {}", thousands(budget)),
         (0, _) => "Plan: nothing that saves series without losing some".to_owned(),
         (_, Some(budget)) if plan.reached() => format!("Plan: from {before} to {after} series, within {}", thousands(budget)),
-        (_, Some(budget)) => format!("Plan: from {before} to {after} series; {} cannot be reached", thousands(budget)),
+        (_, Some(budget)) => {
+            let goal = thousands(budget);
+            format!(
+                "Plan: from {before} to {after} series; it ends there, with {} metrics dropped, and not at {goal}",
+                thousands(MOST_DROPPED as u64)
+            )
+        }
         (_, None) => format!("Plan: from {before} to {after} series"),
     };
     line(out, &out.style().paint(Paint::Heading, &head))?;
@@ -52,9 +59,16 @@ pub fn write(plan: &Plan, out: &mut Output) -> Result<()> {
 fn proof(plan: &Plan) -> String {
     let Some(simulation) = &plan.proof else { return "# not proven: these rules could not be run".to_owned() };
     let left = thousands(simulation.total.series_left);
-    match simulation.is_harmless() {
-        true => format!("# run over this scrape: {left} series left, none merged, no histogram broken"),
-        false => {
+    let harmless = format!("# run over this scrape: {left} series left, none merged, no histogram broken");
+    let code: Vec<String> =
+        plan.edits.iter().zip(1..).filter(|(edit, _)| edit.yaml.is_empty()).map(|(_, number)| number.to_string()).collect();
+    let code: Vec<&str> = code.iter().map(String::as_str).collect();
+    let after = thousands(plan.series_after);
+    match (simulation.is_harmless(), code.as_slice()) {
+        (true, []) => harmless,
+        (true, [one]) => format!("{harmless}; {after} once the code has edit {one}, too"),
+        (true, several) => format!("{harmless}; {after} once the code has edits {}, too", listed(several)),
+        (false, _) => {
             format!("# run over this scrape: {left} series left, {} MERGED: look at it with --simulate", thousands(simulation.total.merged))
         }
     }
@@ -63,8 +77,8 @@ fn proof(plan: &Plan) -> String {
 fn paint(risk: Risk) -> Paint {
     match risk {
         Risk::None | Risk::Coarser => Paint::Good,
-        Risk::Code => Paint::Accent,
-        Risk::NoQuantiles | Risk::Lost => Paint::Warning,
+        Risk::Pattern | Risk::Code => Paint::Accent,
+        Risk::WholeLabel | Risk::NoQuantiles | Risk::Lost => Paint::Warning,
         Risk::MetricLost => Paint::Bad,
     }
 }

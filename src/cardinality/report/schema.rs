@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::schema_details::Details;
-use super::wording::{bounded_name, format_name, role_name, verdict, verdict_name};
+use super::wording::{bounded_name, format_name, ids_keep_coming, role_name, verdict, verdict_name};
 use crate::cardinality::analyze::metrics::Metric;
-use crate::cardinality::analyze::outlook::Outlook;
+use crate::cardinality::analyze::outlook::{Outlook, Verdict};
 use crate::cardinality::analyze::shapes::{Shape, Template};
 use crate::cardinality::analyze::without::{Label, Pair};
 use crate::cardinality::model::Scrape;
@@ -131,6 +131,8 @@ pub struct MetricRow<'a> {
     series_by_role: BTreeMap<&'static str, u64>,
     labels: Vec<LabelRow<'a>>,
     pairs: Vec<PairRow<'a>>,
+    /// Three labels or more that only together make the series.
+    together: Option<TogetherRow<'a>>,
 }
 
 #[derive(Serialize)]
@@ -184,6 +186,12 @@ struct Top<'a> {
 #[derive(Serialize)]
 struct PairRow<'a> {
     labels: [&'a str; 2],
+    series_without: u64,
+}
+
+#[derive(Serialize)]
+struct TogetherRow<'a> {
+    labels: Vec<&'a str>,
     series_without: u64,
 }
 
@@ -266,14 +274,21 @@ fn row<'a>(profile: &'a Profile, metric: &'a Metric) -> MetricRow<'a> {
         series_by_role,
         labels: labels.iter().zip(&metric.shapes).map(|(label, shape)| label_row(scrape, labels, label, shape)).chain(bounds).collect(),
         pairs: metric.without.pairs.iter().map(|pair| pair_row(scrape, labels, pair)).collect(),
+        together: metric.without.together.as_ref().map(|more| TogetherRow {
+            labels: more.labels.iter().map(|label| scrape.text(labels[*label].name)).collect(),
+            series_without: more.series_without,
+        }),
     }
 }
 
 fn outlook_row(outlook: &Outlook, shapes: &[Shape]) -> OutlookRow {
     let counts = outlook.counts.as_ref();
+    let told = verdict(outlook, shapes);
+    let ids = told == Verdict::Unknown && ids_keep_coming(shapes);
+    let reasons = outlook.reasons.iter().map(|reason| reason.text());
     OutlookRow {
-        verdict: verdict_name(verdict(outlook, shapes)),
-        reasons: outlook.reasons.iter().map(|reason| reason.text()).collect(),
+        verdict: verdict_name(told),
+        reasons: reasons.chain(ids.then_some("a label holds ids, of which new ones keep coming")).collect(),
         seen_once: counts.map(|counts| counts.once),
         next_opens: counts.map(|counts| counts.next_opens),
         children_expected: counts.map(|counts| counts.chao1.value),

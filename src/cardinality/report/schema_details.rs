@@ -66,6 +66,8 @@ struct Advice<'a> {
 struct AllExemplars<'a> {
     total: ExemplarCounts,
     most_active: ExemplarCounts,
+    /// Most series that `most_active` may have in all.
+    series_limit: Option<u64>,
     metrics: Vec<OfMetric<'a>>,
 }
 
@@ -153,7 +155,12 @@ fn all_exemplars<'a>(scrape: &'a Scrape, found: &Exemplars) -> AllExemplars<'a> 
         active_children: family.active,
         events_share: family.events,
     });
-    AllExemplars { total: counts(&found.total), most_active: counts(&found.sampled), metrics: metrics.collect() }
+    AllExemplars {
+        total: counts(&found.total),
+        most_active: counts(&found.sampled),
+        series_limit: found.sampling.series,
+        metrics: metrics.collect(),
+    }
 }
 
 fn counts(figures: &Figures) -> ExemplarCounts {

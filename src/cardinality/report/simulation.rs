@@ -6,12 +6,16 @@ use serde::Serialize;
 
 use super::table::{blank, line};
 use super::wording::thousands;
+use crate::cardinality::analyze::gate::listed;
 use crate::cardinality::analyze::simulate::{Harm, Idle, RuleEffect, Simulation};
+use crate::cardinality::relabel::Unfilled;
 use crate::error::{Error, Result};
-use crate::output::{Align, Output, Paint, Table, escape};
+use crate::output::{Align, Output, Paint, Table, count, escape};
 
 /// Pairs of series that become one, in the table.
 const EXAMPLES: usize = 2;
+/// Metrics that go whole, named in the table.
+const GONE: usize = 10;
 
 pub fn write(simulation: &Simulation, out: &mut Output) -> Result<()> {
     blank(out)?;
@@ -39,14 +43,44 @@ pub fn write(simulation: &Simulation, out: &mut Output) -> Result<()> {
     }
     table.write(out)?;
     harms(simulation, out)?;
+    gone(simulation, out)?;
     let total = &simulation.total;
     let left = format!("{} of {} series left", thousands(total.series_left), thousands(total.series_in));
-    let lost = format!("{} dropped, {} lost by merging", thousands(total.dropped), thousands(total.merged));
-    let verdict = match simulation.is_harmless() {
-        true => out.style().paint(Paint::Good, "nothing merges, nothing breaks"),
-        false => out.style().paint(Paint::Bad, "do not use it as it is"),
+    let refused = if total.refused > 0 { format!(", {} refused", thousands(total.refused)) } else { String::new() };
+    let lost = format!("{} dropped, {} lost by merging{refused}", thousands(total.dropped), thousands(total.merged));
+    line(out, &format!("{left}: {lost}; {}", verdict(simulation, out)))
+}
+
+fn verdict(simulation: &Simulation, out: &Output) -> String {
+    let (gone, poorer) = (simulation.gone().len(), simulation.poorer());
+    let lost = [(gone, "goes", "go", "whole"), (poorer, "answers", "answer", "less")];
+    let lost: Vec<String> = lost
+        .into_iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(number, one, several, how)| format!("{} {} {how}", count(number as u64, "metric"), if number == 1 { one } else { several }))
+        .collect();
+    let (paint, text) = match () {
+        () if !simulation.is_harmless() => (Paint::Bad, "do not use it as it is".to_owned()),
+        () if simulation.total.series_in > 0 && simulation.total.series_left == 0 => (Paint::Bad, "nothing is left".to_owned()),
+        () if lost.is_empty() => (Paint::Good, "nothing merges, nothing breaks".to_owned()),
+        () => (Paint::Warning, format!("nothing merges; {}", lost.join(", "))),
     };
-    line(out, &format!("{left}: {lost}; {verdict}"))
+    out.style().paint(paint, &text)
+}
+
+/// Metrics of which nothing is left, by name.
+fn gone(simulation: &Simulation, out: &mut Output) -> Result<()> {
+    let gone = simulation.gone();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = gone.iter().take(GONE).map(|family| family.name.as_str()).collect();
+    let more = match gone.len() - names.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let text = format!("gone whole: {}{more}", escape(&names.join(", ")));
+    line(out, &out.style().paint(Paint::Warning, &text))
 }
 
 fn harms(simulation: &Simulation, out: &mut Output) -> Result<()> {
@@ -64,7 +98,8 @@ fn harms(simulation: &Simulation, out: &mut Output) -> Result<()> {
         writeln!(out, "line {rule}: {lost}\n    is lost to {kept}\n    both become {result}").map_err(Error::write)?;
     }
     if let Some(refusal) = &simulation.refused {
-        let text = format!("the server would refuse the whole scrape: {} becomes {}", escape(&refusal.series), escape(&refusal.result));
+        let (series, result, count) = (escape(&refusal.series), escape(&refusal.result), thousands(simulation.total.invalid));
+        let text = format!("the server would refuse the whole scrape because of {count} series such as {series}, which becomes {result}");
         line(out, &out.style().paint(Paint::Bad, &text))?;
     }
     Ok(())
@@ -93,11 +128,20 @@ fn idle_text(idle: &Idle, rule: &RuleEffect) -> String {
         Idle::ServerLabel { label } => format!("{label} is added by the server; not known here"),
         Idle::LabelAbsent { label } => format!("no series has the label {label}"),
         Idle::Anchored { value } => format!("has to match the whole value, such as {value}"),
-        Idle::Canonical { written, stored } => format!("the server has {stored}, not {written}"),
+        Idle::Canonical { written, stored } => format!("the server has {}, not {}", all_of(stored), all_of(written)),
         Idle::MetricName { name } => format!("{} is about names of labels; {name} is that of a metric", rule.action.as_str()),
+        Idle::Unfilled(Unfilled { written, meant: Some(meant) }) => format!("no group is called {}; write {meant}", &written[1..]),
+        Idle::Unfilled(Unfilled { written, meant: None }) => {
+            format!("no group is called {}: {written} is empty", written[1..].trim_matches(['{', '}']))
+        }
+        Idle::TakesName => "takes the name of the metric, too: it is the label __name__".to_owned(),
         Idle::NoChange => "everything is so already".to_owned(),
         Idle::NoMatch => "nothing matches".to_owned(),
     }
+}
+
+fn all_of(texts: &[String]) -> String {
+    listed(&texts.iter().map(String::as_str).collect::<Vec<&str>>())
 }
 
 #[derive(Serialize)]
@@ -107,9 +151,11 @@ pub struct SimulationBody<'a> {
     series_after: u64,
     dropped: u64,
     merged: u64,
+    /// All that is left, where the server refuses the whole scrape.
     refused: u64,
     label_bytes_before: u64,
     label_bytes_after: u64,
+    metrics_gone: u64,
     rules: Vec<RuleRow>,
     families: Vec<FamilyRow<'a>>,
     collisions: Vec<CollisionRow<'a>>,
@@ -134,6 +180,8 @@ struct FamilyRow<'a> {
     dropped: u64,
     changed: u64,
     merged: u64,
+    /// No series of it is left.
+    gone: bool,
     harms: Vec<HarmRow<'a>>,
 }
 
@@ -166,6 +214,7 @@ impl<'a> SimulationBody<'a> {
             refused: total.refused,
             label_bytes_before: total.label_bytes_in,
             label_bytes_after: total.label_bytes_left,
+            metrics_gone: simulation.gone().len() as u64,
             rules: simulation.rules.iter().map(rule_row).collect(),
             families: simulation.families.iter().map(family_row).collect(),
             collisions: simulation.collisions.iter().map(collision_row).collect(),
@@ -194,6 +243,7 @@ fn family_row(family: &crate::cardinality::analyze::simulate::FamilyEffect) -> F
         dropped: family.dropped,
         changed: family.changed,
         merged: family.merged,
+        gone: family.is_gone(),
         harms: family
             .harms
             .iter()

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use super::wording::{dependency, format_name, percent, shape_name, thousands, verdict, verdict_name};
+use super::wording::{dependency, format_name, ids_keep_coming, percent, shape_name, thousands, verdict, verdict_name};
 use super::{View, details, findings, growth, plan, simulation};
-use crate::cardinality::analyze::gate::culprit;
+use crate::cardinality::analyze::gate::listed;
 use crate::cardinality::analyze::metrics::Metric;
 use crate::cardinality::analyze::outlook::{Outlook, Verdict};
 use crate::cardinality::analyze::shapes::Bounded;
@@ -35,6 +35,9 @@ pub fn write(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
     problems(&profile.scrape, out)?;
     totals(profile, out)
 }
+
+/// Labels of one metric; documents have all of them.
+const MOST_LABELS: usize = 30;
 
 fn metrics(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
     let mut table = Table::new(&[
@@ -71,20 +74,33 @@ fn metrics(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
     Ok(())
 }
 
-/// Nothing for what can't be told: most metrics are no counters.
+/// Nothing for what can't be told: most metrics are no counters, and have no ids.
 fn outlook(profile: &Profile, metric: &Metric) -> String {
     match verdict(&profile.outlooks[metric.family], &metric.shapes) {
+        Verdict::Unknown if ids_keep_coming(&metric.shapes) => "new ids".to_owned(),
         Verdict::Unknown => String::new(),
         told => verdict_name(told).to_owned(),
     }
 }
 
-/// What costs most: a label and its values, or two labels.
+/// What costs most: a label and its values, or several labels.
 fn explodes_by(scrape: &Scrape, metric: &Metric) -> String {
-    let Some(culprit) = culprit(scrape, metric) else { return String::new() };
-    match metric.without.labels.iter().find(|label| scrape.text(label.name) == culprit) {
-        Some(label) => format!("{culprit} ({} values)", thousands(label.values)),
-        None => culprit,
+    let Some((labels, _)) = metric.without.culprit() else { return String::new() };
+    let name = |label: &usize| scrape.text(metric.without.labels[*label].name);
+    match labels.as_slice() {
+        [one] => format!("{} ({} values)", name(one), thousands(metric.without.labels[*one].values)),
+        several => several_labels(&several.iter().map(name).collect::<Vec<&str>>()),
+    }
+}
+
+/// All of up to four, the first three of more.
+fn several_labels(names: &[&str]) -> String {
+    match names {
+        [first @ .., _, _] if names.len() > 4 => {
+            let shown = &first[..3];
+            format!("{} and {} more", shown.join(", "), names.len() - shown.len())
+        }
+        few => listed(few),
     }
 }
 
@@ -107,6 +123,8 @@ fn labels(profile: &Profile, metric: &Metric, out: &mut Output) -> Result<()> {
     ]);
     let mut labels: Vec<_> = without.labels.iter().zip(&metric.shapes).collect();
     labels.sort_by_key(|(label, _)| (label.series_without, std::cmp::Reverse(label.values)));
+    let more = labels.len().saturating_sub(MOST_LABELS);
+    labels.truncate(MOST_LABELS);
     for (label, shape) in &labels {
         let top: Vec<String> =
             label.top.iter().map(|value| format!("{} ({})", scrape.text(value.value), thousands(value.series))).collect();
@@ -114,7 +132,7 @@ fn labels(profile: &Profile, metric: &Metric, out: &mut Output) -> Result<()> {
             format!("  {}", scrape.text(label.name)),
             thousands(label.values),
             thousands(label.series_without),
-            dependency(scrape, &without.labels, label).unwrap_or_default(),
+            dependency(scrape, without, label).unwrap_or_default(),
             shape_name(shape),
             top.join(", "),
         ]);
@@ -131,6 +149,9 @@ fn labels(profile: &Profile, metric: &Metric, out: &mut Output) -> Result<()> {
         ]);
     }
     table.write(out)?;
+    if more > 0 {
+        dim(out, &format!("  ... and {} that tell less", output::count(more as u64, "more label")))?;
+    }
     pairs(scrape, metric, out)?;
     for (label, shape) in labels.iter().filter(|(label, shape)| shape.bounded == Bounded::Unbounded && label.series_without < metric.series)
     {
@@ -162,6 +183,10 @@ fn pairs(scrape: &Scrape, metric: &Metric, out: &mut Output) -> Result<()> {
     for pair in pairs.into_iter().take(SHOWN) {
         let names = pair.labels.map(|label| output::escape(scrape.text(labels[label].name)).into_owned());
         line(out, &format!("  {} series without {} and {}", thousands(pair.series_without), names[0], names[1]))?;
+    }
+    if let Some(more) = &metric.without.together {
+        let names: Vec<&str> = more.labels.iter().map(|label| scrape.text(labels[*label].name)).collect();
+        line(out, &format!("  {} series without {}", thousands(more.series_without), output::escape(&listed(&names))))?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::cardinality::analyze::gate::{Finding, Rule};
 use crate::cardinality::analyze::outlook::{Outlook, Verdict};
 use crate::cardinality::analyze::shapes::{Bounded, Shape};
-use crate::cardinality::analyze::without::Label;
+use crate::cardinality::analyze::without::{Label, Without};
 use crate::cardinality::model::{Role, Scrape};
 use crate::formats::exposition::Format;
 
@@ -52,10 +52,13 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// What leaving a label out would do, where that is not a plain number.
-pub fn dependency(scrape: &Scrape, labels: &[Label], label: &Label) -> Option<String> {
-    let name = |index: &usize| scrape.text(labels[*index].name);
-    match (label.constant, label.mirrored.first(), label.determined_by.first()) {
+/// What leaving a label out would do, where that is not a plain number. A label that has another value in each child tells all others, which
+/// says something of those only that do the same.
+pub fn dependency(scrape: &Scrape, found: &Without, label: &Label) -> Option<String> {
+    let name = |index: &usize| scrape.text(found.labels[*index].name);
+    let is_key = |label: &Label| label.values + u64::from(label.absent > 0) == found.children;
+    let telling = label.determined_by.iter().find(|other| is_key(label) || !is_key(&found.labels[**other]));
+    match (label.constant, label.mirrored.first(), telling) {
         (true, ..) => Some("the same everywhere".to_owned()),
         (_, Some(other), _) => Some(format!("equal to {}", name(other))),
         (_, _, Some(other)) => Some(format!("follows from {}", name(other))),
@@ -63,7 +66,7 @@ pub fn dependency(scrape: &Scrape, labels: &[Label], label: &Label) -> Option<St
     }
 }
 
-/// `uuid`, `path_with_ids /users/:id`, `91 % uuid` where not all values are of the kind.
+/// `uuid`, `path_with_ids /users/:id and 3 more`, `91 % uuid` where not all values are of the kind.
 pub fn shape_name(shape: &Shape) -> String {
     let mut text = shape.kind.id().to_owned();
     if shape.mixed {
@@ -71,6 +74,10 @@ pub fn shape_name(shape: &Shape) -> String {
     }
     if let Some(template) = shape.templates.iter().find(|template| template.varies) {
         text = format!("{text} {}", template.text);
+        // Values that are their own template are among them.
+        if shape.templates.len() > 1 {
+            text = format!("{text} and {} more", shape.templates.len() - 1);
+        }
     }
     text
 }
@@ -93,22 +100,29 @@ pub fn verdict_name(verdict: Verdict) -> &'static str {
 
 /// What is to come of a metric. Ids that are used in bunches look bounded by their counts: there the shape of the values is right.
 pub fn verdict(outlook: &Outlook, shapes: &[Shape]) -> Verdict {
-    let unbounded = shapes.iter().any(|shape| shape.bounded == Bounded::Unbounded);
     match outlook.verdict {
-        Verdict::Bounded if unbounded => Verdict::Unknown,
+        Verdict::Bounded if ids_keep_coming(shapes) => Verdict::Unknown,
         verdict => verdict,
     }
+}
+
+/// Where the counts do not tell, the values of a label may: new ids come for ever, even where old ones go.
+pub fn ids_keep_coming(shapes: &[Shape]) -> bool {
+    shapes.iter().any(|shape| shape.bounded == Bounded::Unbounded)
 }
 
 /// One line: the limit, what was seen, and who makes it.
 pub fn finding_text(finding: &Finding) -> String {
     let label = |before: &str| finding.label.as_ref().map(|label| format!("{before}{label}")).unwrap_or_default();
+    // Several are listed as `a, b and c`.
+    let by =
+        || label(if finding.label.as_ref().is_some_and(|label| label.contains(" and ")) { ", by its labels " } else { ", by its label " });
     let (metric, seen, limit) = (&finding.metric, thousands(finding.seen), thousands(finding.limit));
     match finding.rule {
-        Rule::Series => format!("{seen} series, more than {limit}; the biggest metric is {metric}{}", label(", by its label ")),
-        Rule::SeriesPerMetric => format!("{metric} has {seen} series, more than {limit}{}", label(", by its label ")),
+        Rule::Series => format!("{seen} series, more than {limit}; the biggest metric is {metric}{}", by()),
+        Rule::SeriesPerMetric => format!("{metric} has {seen} series, more than {limit}{}", by()),
         Rule::LabelValues => format!("{metric} has {seen} values of{}, more than {limit}", label(" ")),
-        Rule::Growth => format!("{metric} has grown to {seen} series, more than {limit}{}", label(", by its label ")),
+        Rule::Growth => format!("{metric} has grown to {seen} series, more than {limit}{}", by()),
     }
 }
 

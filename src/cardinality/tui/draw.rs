@@ -125,7 +125,7 @@ fn details(app: &App<'_>) -> Vec<Line<'static>> {
             }
             lines.push(fact("values", thousands(label.values)));
             lines.push(fact("series without", thousands(label.series_without)));
-            lines.extend(dependency(scrape, labels, label).map(|text| fact("", text)));
+            lines.extend(dependency(scrape, &metric.without, label).map(|text| fact("", text)));
             lines.push(fact("shape", format!("{}, {}", shape_name(shape), bounded_name(shape.bounded))));
             if !shape.advice.text().is_empty() {
                 lines.push(Line::styled(shape.advice.text(), Style::new().fg(Color::Yellow)));

@@ -9,7 +9,7 @@ const LATEST: u64 = 2_208_988_800;
 /// An id that fills the whole value.
 pub fn id(value: &str) -> Option<Kind> {
     match value.len() {
-        36 => uuid(value.as_bytes(), b'-').map(|version| Kind::Uuid(Some(version))),
+        36 if is_uuid_layout(value.as_bytes(), b'-') => Some(Kind::Uuid(uuid_version(value.as_bytes()))),
         26 if is_ulid(value) => Some(Kind::Ulid),
         27 if is_ksuid(value) => Some(Kind::Ksuid),
         24 if is_object_id(value) => Some(Kind::ObjectId),
@@ -20,19 +20,24 @@ pub fn id(value: &str) -> Option<Kind> {
         64 if is_random_hex(value) => Some(Kind::Digest),
         _ if is_digest(value) => Some(Kind::Digest),
         _ if is_jwt(value) => Some(Kind::Token),
+        _ if is_phone(value) => Some(Kind::Phone),
         _ => None,
     }
 }
 
-/// The version of a UUID, 1 to 8, at the start of `bytes`, written with this separator.
-pub fn uuid(bytes: &[u8], separator: u8) -> Option<u8> {
-    let bytes = bytes.get(..36)?;
-    let fits = bytes.iter().enumerate().all(|(at, byte)| match at {
+/// Whether `bytes` begin with digits in the groups of a UUID, whatever its version: some generators set none.
+fn is_uuid_layout(bytes: &[u8], separator: u8) -> bool {
+    let fits = |(at, byte): (usize, &u8)| match at {
         8 | 13 | 18 | 23 => *byte == separator,
         _ => byte.is_ascii_hexdigit(),
-    });
+    };
+    bytes.get(..36).is_some_and(|bytes| bytes.iter().enumerate().all(fits))
+}
+
+/// Of a UUID with separators, 1 to 8; none if version and variant are not in their places.
+fn uuid_version(bytes: &[u8]) -> Option<u8> {
     let version = bytes[14].wrapping_sub(b'0');
-    (fits && (1..=8).contains(&version) && matches!(bytes[19], b'8' | b'9' | b'a' | b'b' | b'A' | b'B')).then_some(version)
+    ((1..=8).contains(&version) && matches!(bytes[19], b'8' | b'9' | b'a' | b'b' | b'A' | b'B')).then_some(version)
 }
 
 /// The version of a UUID without dashes.
@@ -91,6 +96,15 @@ fn is_ksuid(value: &str) -> bool {
     mixed && value.bytes().filter(u8::is_ascii_digit).count() >= 2 && seconds > 0 && in_time(1_400_000_000 + seconds)
 }
 
+/// `+` and 7 to 15 digits, as E.164 has it, with blanks and the like between or without.
+pub fn is_phone(value: &str) -> bool {
+    let Some(rest) = value.strip_prefix('+') else { return false };
+    let digits = rest.bytes().filter(u8::is_ascii_digit).count();
+    (7..=15).contains(&digits)
+        && rest.starts_with(|c: char| c.is_ascii_digit() && c != '0')
+        && rest.bytes().all(|byte| byte.is_ascii_digit() || b" -()/".contains(&byte))
+}
+
 /// 32 bits of seconds, then 64 that are random or counted.
 fn is_object_id(value: &str) -> bool {
     is_random_hex(value) && value.get(..8).is_some_and(|time| u64::from_str_radix(time, 16).is_ok_and(in_time))
@@ -141,7 +155,7 @@ pub fn is_token(value: &str) -> bool {
 pub fn inside(value: &str) -> Option<(usize, usize)> {
     let bytes = value.as_bytes();
     let ends = |at: usize| bytes.get(at).is_none_or(|byte| !byte.is_ascii_alphanumeric());
-    let dashed = |at: usize| [b'-', b'_'].iter().any(|separator| uuid(&bytes[at..], *separator).is_some()) && ends(at + 36);
+    let dashed = |at: usize| [b'-', b'_'].iter().any(|separator| is_uuid_layout(&bytes[at..], *separator)) && ends(at + 36);
     if bytes.len() > 36
         && let Some(at) = (0..=bytes.len() - 36).find(|at| dashed(*at))
     {

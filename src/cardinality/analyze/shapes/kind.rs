@@ -3,7 +3,7 @@
 /// What the values of a label are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// The version, where all values have the same; with dashes or, when many agree, without.
+    /// The version, where all values have the same, of a known one; with dashes or, when many agree, without.
     Uuid(Option<u8>),
     Ulid,
     Ksuid,
@@ -21,6 +21,8 @@ pub enum Kind {
     /// Digits and letters up to f, of one length: container ids, short commit ids, hashes of pod templates, world-wide names; also a single
     /// one of 16 or 32.
     Hex,
+    /// Random hexadecimal digits of a length that no tool is known for.
+    HexId,
     /// Random letters and digits in both cases, or a JWT.
     Token,
     /// Pod of a ReplicaSet or DaemonSet.
@@ -29,6 +31,8 @@ pub enum Kind {
     Job,
     /// `web-0`, `web-1`: pods of a StatefulSet, shards, devices.
     Ordinal,
+    /// `user-100037`: many names that differ in a large number.
+    NumberedName,
     /// Network interface of a container.
     Interface,
     /// A name with a UUID or hash inside, `docker-….scope`.
@@ -50,13 +54,18 @@ pub enum Kind {
     DateTime,
     Date,
     Email,
+    /// In international form.
+    Phone,
     /// Whole numbers that fill a range.
     DenseIntegers,
     /// Many whole numbers far apart.
     SparseIntegers,
     /// Few whole numbers, or small ones, or round ones: codes, sizes, bounds.
     Integers,
+    /// Measured or computed.
     Floats,
+    /// Floats that somebody chose: few digits, or each the same factor above the one before.
+    Bounds,
     ErrorText,
     Sql,
     StackTrace,
@@ -123,10 +132,12 @@ impl Kind {
             Kind::Sha1 => "sha1",
             Kind::Digest => "digest",
             Kind::Hex => "hex",
+            Kind::HexId => "hex_id",
             Kind::Token => "token",
             Kind::Pod => "pod",
             Kind::Job => "job",
             Kind::Ordinal => "ordinal",
+            Kind::NumberedName => "numbered_name",
             Kind::Interface => "interface",
             Kind::NameWithId => "name_with_id",
             Kind::PublicIp => "public_ip",
@@ -144,10 +155,11 @@ impl Kind {
             Kind::DateTime => "date_time",
             Kind::Date => "date",
             Kind::Email => "email",
+            Kind::Phone => "phone",
             Kind::DenseIntegers => "dense_integers",
             Kind::SparseIntegers => "sparse_integers",
             Kind::Integers => "integers",
-            Kind::Floats => "floats",
+            Kind::Floats | Kind::Bounds => "floats",
             Kind::ErrorText => "error_text",
             Kind::Sql => "sql",
             Kind::StackTrace => "stack_trace",
@@ -167,8 +179,9 @@ impl Kind {
             Kind::Boolean | Kind::Enum | Kind::Empty => Bounded::Bounded,
             Kind::Ordinal | Kind::Version => when(values <= 100),
             Kind::Integers => when(values <= 50),
-            Kind::Floats if values > 1000 => Bounded::Unbounded,
-            Kind::Floats => when(values <= 60),
+            Kind::Bounds => when(values <= 60),
+            // Of products, machines or codes there can be some dozens.
+            Kind::Floats | Kind::NumberedName if values < 50 => Bounded::Unknown,
             Kind::DenseIntegers if values >= 5000 => Bounded::Unbounded,
             Kind::DenseIntegers => when(values <= 256),
             Kind::Path => when(values <= 50),
@@ -182,7 +195,8 @@ impl Kind {
 
     pub fn advice(self) -> Advice {
         match self {
-            Kind::Uuid(_) | Kind::Ulid | Kind::Ksuid | Kind::ObjectId | Kind::Snowflake | Kind::Token => Advice::RemoveLabel,
+            Kind::Uuid(_) | Kind::Ulid | Kind::Ksuid | Kind::ObjectId | Kind::Snowflake | Kind::HexId | Kind::Token => Advice::RemoveLabel,
+            Kind::NumberedName => Advice::RemoveLabel,
             Kind::TraceId | Kind::SpanId => Advice::Exemplar,
             Kind::Sha1 | Kind::Digest | Kind::Hex | Kind::Version => Advice::InfoMetric,
             Kind::Pod | Kind::Job | Kind::Interface | Kind::NameWithId => Advice::StripSuffix,
@@ -191,20 +205,20 @@ impl Kind {
             Kind::ClientEndpoint | Kind::EphemeralPort => Advice::CutPort,
             Kind::PathWithIds => Advice::RoutePattern,
             Kind::Epoch(_) | Kind::DateTime | Kind::Date => Advice::GaugeValue,
-            Kind::Email | Kind::SparseIntegers => Advice::Logs,
+            Kind::Email | Kind::Phone | Kind::SparseIntegers => Advice::Logs,
             Kind::ErrorText | Kind::StackTrace => Advice::ErrorClass,
             Kind::Sql => Advice::StatementName,
             Kind::Floats => Advice::FixExposition,
             Kind::DenseIntegers | Kind::Integers | Kind::Ordinal | Kind::Path | Kind::Boolean | Kind::Enum | Kind::Endpoint => {
                 Advice::Nothing
             }
-            Kind::Words | Kind::Text | Kind::Empty => Advice::Nothing,
+            Kind::Bounds | Kind::Words | Kind::Text | Kind::Empty => Advice::Nothing,
         }
     }
 
     /// Values that should not be shown whole: they name a person, or let somebody in.
     pub fn is_private(self) -> bool {
-        matches!(self, Kind::Email | Kind::Token)
+        matches!(self, Kind::Email | Kind::Phone | Kind::Token)
     }
 }
 

@@ -21,6 +21,7 @@ use rustc_hash::FxHasher;
 
 pub use drift::Spellings;
 pub use kind::{Advice, Bounded, Kind, Unit};
+pub use paths::is_garbage;
 pub use template::{Check, Template, normalise, verify};
 
 /// About so many values of a label are looked at: of more, those with the lowest hashes, so that neither order nor scrape matters.
@@ -129,15 +130,25 @@ impl<'a> Column<'a> {
                 Form::Word => words.push((value, weight)),
             }
         }
+        // With others among them, those with a version have it by chance.
+        if let Some(others) = column.kinds.remove(&Kind::Uuid(None)) {
+            uuids.insert(0, others);
+        }
         column.bare_uuids(values, &mut uuids);
+        column.random_hex(values, &mut words);
         column.traces(values);
         column.clients(values, &mut ending);
         if !uuids.is_empty() {
-            let version = if uuids.len() == 1 { uuids.keys().next().copied() } else { None };
+            let version = if uuids.len() == 1 { uuids.keys().next().copied().filter(|version| *version > 0) } else { None };
             column.kinds.insert(Kind::Uuid(version), uuids.values().sum());
         }
         if !floats.is_empty() {
-            let kind = if numbers::are_versions(&floats) { Kind::Version } else { Kind::Floats };
+            let all: Vec<&str> = floats.iter().chain(&integers).copied().collect();
+            let kind = match () {
+                () if numbers::are_versions(&floats) => Kind::Version,
+                () if numbers::are_bounds(&all) => Kind::Bounds,
+                () => Kind::Floats,
+            };
             *column.kinds.entry(kind).or_default() += (floats.len() + integers.len()) as u64;
         } else if !integers.is_empty() {
             *column.kinds.entry(numbers::integers(&integers, total)).or_default() += integers.len() as u64;
@@ -157,6 +168,15 @@ impl<'a> Column<'a> {
         if bare.len() >= 8 && bare.iter().all(Option::is_some) && self.kinds.get(&Kind::TraceId) == Some(&(bare.len() as u64)) {
             self.kinds.remove(&Kind::TraceId);
             bare.into_iter().flatten().for_each(|version| *uuids.entry(version).or_default() += 1);
+        }
+    }
+
+    /// The first digits of ObjectIds are a time. Where others of that length have none, these have theirs by chance.
+    fn random_hex(&mut self, values: &[(&'a str, u64)], words: &mut Vec<(&'a str, u64)>) {
+        let others = words.iter().filter(|(word, _)| word.len() == 24 && ids::is_mixed_hex(word)).count() as u64;
+        if others * 10 > self.kinds.get(&Kind::ObjectId).copied().unwrap_or(u64::MAX / 10) {
+            self.kinds.remove(&Kind::ObjectId);
+            words.extend(values.iter().filter(|(value, _)| ids::id(value) == Some(Kind::ObjectId)));
         }
     }
 
@@ -194,13 +214,18 @@ impl<'a> Column<'a> {
         for (kind, find) in [
             (Kind::Pod, names::suffixed as fn(&[&'a str]) -> Vec<&'a str>),
             (Kind::Ordinal, names::ordinals),
-            (Kind::Hex, names::hashes),
+            (Kind::Hex, names::short_hashes),
+            (Kind::HexId, names::long_hashes),
+            (Kind::NumberedName, names::numbered),
             (Kind::Token, names::tokens),
         ] {
             let found: BTreeSet<&str> = find(&left).into_iter().collect();
             *self.kinds.entry(kind).or_default() += found.len() as u64;
             if kind == Kind::Pod {
                 ending.extend(found.iter().map(|name| (template::suffixed(name), weights[name])));
+            }
+            if kind == Kind::NumberedName {
+                ending.extend(found.iter().map(|name| (template::numbered(name), weights[name])));
             }
             left.retain(|word| !found.contains(word));
         }

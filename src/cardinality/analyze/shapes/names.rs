@@ -104,10 +104,48 @@ pub fn ordinals<'a>(names: &[&'a str]) -> Vec<&'a str> {
     groups.into_values().filter(counted).flatten().map(|(_, name)| name).collect()
 }
 
-/// Words that are hashes: of equal length, with digits and letters up to f, and no other words of that kind.
-pub fn hashes<'a>(words: &[&'a str]) -> Vec<&'a str> {
+/// Many names that differ in a large number at their end, which no other value needs: `user-100037`. Error codes and machines are fewer,
+/// or have smaller ones.
+pub fn numbered<'a>(names: &[&'a str]) -> Vec<&'a str> {
+    let mut groups: BTreeMap<&str, Vec<&'a str>> = BTreeMap::new();
+    for name in names {
+        let (rest, number) = cut_number(name);
+        if rest.bytes().any(|byte| byte.is_ascii_alphabetic()) && !number.is_empty() && !number.starts_with('0') {
+            groups.entry(rest).or_default().push(name);
+        }
+    }
+    let large = |group: &&Vec<&str>| {
+        let long = |digits: usize| group.iter().filter(|name| cut_number(name).1.len() >= digits).count() * 10 >= group.len() * 8;
+        group.len() >= 20 && long(5) || group.len() >= 100 && long(4)
+    };
+    groups.values().filter(large).flatten().copied().collect()
+}
+
+/// A name without the digits at its end, and these.
+pub fn cut_number(name: &str) -> (&str, &str) {
+    name.split_at(name.trim_end_matches(|c: char| c.is_ascii_digit()).len())
+}
+
+/// Lengths of hashes that tools make: up to 12 digits commits, containers and pod templates, 16 and 32 names of devices and checksums, 40 and
+/// more digests.
+fn is_of_a_tool(length: usize) -> bool {
+    length <= 12 || matches!(length, 16 | 32 | 40..)
+}
+
+/// Words that are hashes as tools make them.
+pub fn short_hashes<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    hashes(words, is_of_a_tool)
+}
+
+/// Words that are random digits of another length: ids.
+pub fn long_hashes<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    hashes(words, |length| !is_of_a_tool(length))
+}
+
+/// Of equal length, with digits and letters up to f, and no other words of that kind.
+fn hashes<'a>(words: &[&'a str], wanted: impl Fn(usize) -> bool) -> Vec<&'a str> {
     let mut lengths: BTreeMap<usize, Vec<&'a str>> = BTreeMap::new();
-    for word in words.iter().filter(|word| (7..=63).contains(&word.len()) && ids::is_hex(word)) {
+    for word in words.iter().filter(|word| (7..=63).contains(&word.len()) && wanted(word.len()) && ids::is_hex(word)) {
         lengths.entry(word.len()).or_default().push(word);
     }
     let random = |group: &Vec<&str>| group.len() >= 3 && group.iter().filter(|word| is_mixed(word)).count() * 10 >= group.len() * 8;

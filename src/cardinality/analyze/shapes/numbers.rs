@@ -1,5 +1,7 @@
 //! Columns of numbers. One number says little: what it is shows in all of them.
 
+use std::collections::BTreeSet;
+
 use super::kind::{Kind, Unit};
 use super::net::EPHEMERAL;
 use super::time;
@@ -78,13 +80,38 @@ fn are_round(numbers: &[i128]) -> bool {
     numbers.iter().filter(|number| round(**number)).count() * 10 >= numbers.len() * 8
 }
 
-/// `1.20`, `3.10`: no float is written so.
-pub fn are_versions(values: &[&str]) -> bool {
-    let parts = |value: &str| {
-        let (major, minor) = value.split_once('.')?;
-        let short = |part: &str| (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
-        (short(major) && short(minor)).then(|| minor.len() == 2 && minor.ends_with('0'))
+/// Whether somebody chose these floats, as bounds of buckets: few digits, or each the same factor above the one before.
+pub fn are_bounds(values: &[&str]) -> bool {
+    let digits = |value: &str| {
+        let mantissa = value.split(['e', 'E']).next().unwrap_or_default();
+        let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+        let whole = !mantissa.contains('.');
+        let from_first = digits.trim_start_matches('0');
+        if whole { from_first.trim_end_matches('0').len() } else { from_first.len() }
     };
-    let found: Option<Vec<bool>> = values.iter().map(|value| parts(value)).collect();
-    found.is_some_and(|found| found.contains(&true))
+    // `1.0` and `2.0` are written by machines.
+    let few = values.iter().filter(|value| digits(value.strip_suffix(".0").unwrap_or(value)) <= 2).count();
+    if few * 10 >= values.len() * 8 {
+        return true;
+    }
+    let mut numbers: Vec<f64> =
+        values.iter().filter_map(|value| value.parse().ok()).filter(|number: &f64| *number > 0.0 && number.is_finite()).collect();
+    numbers.sort_unstable_by(f64::total_cmp);
+    let factors: Vec<f64> = numbers.windows(2).map(|pair| pair[1] / pair[0]).collect();
+    let usual = factors.get(factors.len() / 2).copied().unwrap_or(1.0);
+    factors.len() >= 2
+        && usual > 1.01
+        && factors.iter().filter(|factor| (**factor / usual - 1.0).abs() < 0.01).count() * 10 >= factors.len() * 8
+}
+
+/// `1.20`, `3.10`: no float is written so, except where all have two decimals, as amounts of money.
+pub fn are_versions(values: &[&str]) -> bool {
+    let short = |part: &str| (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !values.iter().all(|value| value.split_once('.').is_some_and(|(major, minor)| short(major) && short(minor))) {
+        return false;
+    }
+    let found = || values.iter().filter_map(|value| value.split_once('.'));
+    let majors: BTreeSet<&str> = found().map(|(major, _)| major).collect();
+    let amounts = values.len() >= 10 && majors.len() > 3 && found().all(|(_, minor)| minor.len() == 2);
+    !amounts && found().any(|(_, minor)| minor.len() == 2 && minor.ends_with('0'))
 }

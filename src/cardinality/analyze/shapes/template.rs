@@ -175,6 +175,12 @@ pub fn suffixed(value: &str) -> Template {
     Template::new(format!("{}*", &value[..kept]), format!("{}[bcdfghjklmnpqrstvwxz2-9]{{5}}", regex::escape(&value[..kept])), true)
 }
 
+/// A name with a number at its end, which its fellows have, too.
+pub fn numbered(value: &str) -> Template {
+    let (rest, _) = super::names::cut_number(value);
+    Template::new(format!("{rest}*"), format!("{}[0-9]+", regex::escape(rest)), true)
+}
+
 /// Adds up equal templates; those with most values first.
 pub fn collect(all: impl Iterator<Item = (Template, u64)>) -> Vec<Template> {
     let mut merged: BTreeMap<(String, String), Template> = BTreeMap::new();

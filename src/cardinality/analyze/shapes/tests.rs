@@ -179,6 +179,20 @@ fn positives() -> Vec<(&'static str, Vec<String>, Kind)> {
         ("versions", strings(&["1.2.3", "1.2.4", "v2.0.0-rc.1"]), Kind::Version),
         ("versions of Go", strings(&["go1.22.1", "go1.23", "go1.21.13"]), Kind::Version),
         ("pseudo-versions", strings(&["v0.0.0-20240102030405-abcdef123456", "v0.17.0"]), Kind::Version),
+        (
+            "uuid layout without a version",
+            many(|_| format!("{}-{}-{}-{}-{}", r.hex(8), r.hex(4), r.hex(4), r.hex(4), r.hex(12))),
+            Kind::Uuid(None),
+        ),
+        ("24 random digits", (0..60).map(|_| r.hex(24)).collect(), Kind::HexId),
+        ("20 random digits", many(|_| r.hex(20)), Kind::HexId),
+        ("phones", many(|n| format!("+49170{:07}", n * 7919)), Kind::Phone),
+        ("phones with blanks", many(|n| format!("+1 (555) 010-{:04}", n * 79)), Kind::Phone),
+        ("users with a number", (0..60).map(|n| format!("user-{}", 100_000 + n * 37)).collect(), Kind::NumberedName),
+        ("orders with a number", (0..150).map(|n| format!("order_{}", 1_000 + n)).collect(), Kind::NumberedName),
+        ("amounts", (0..60).map(|n| format!("{:.2}", f64::from(n) * 0.37)).collect(), Kind::Floats),
+        ("bounds", strings(&["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0"]), Kind::Bounds),
+        ("exponential bounds", (0..30).map(|n| format!("{}", 1.5_f64.powi(n))).collect(), Kind::Bounds),
         ("truth", strings(&["true", "false"]), Kind::Boolean),
         ("truth in two spellings", strings(&["true", "True", "1"]), Kind::Boolean),
     ]
@@ -202,6 +216,7 @@ fn ids_are_unbounded() {
     let bounded = [
         Kind::Ordinal,
         Kind::PrivateIp,
+        Kind::Bounds,
         Kind::Endpoint,
         Kind::Mac,
         Kind::Path,
@@ -336,6 +351,8 @@ const NEGATIVES: &[(&str, &[&str])] = &[
     ("reasons", &["Completed", "OOMKilled", "CrashLoopBackOff", "ContainerCreating", "ImagePullBackOff", "Back-off restarting"]),
     ("sentences", &["The number of items", "Bytes sent by the server", "Total time spent waiting"]),
     ("shards", &["shard-1", "shard-2", "shard-3"]),
+    ("error codes", &["ORA-00001", "ORA-01555", "ORA-12541", "ORA-04031", "E1045", "E2002"]),
+    ("signed numbers", &["+1", "-1", "+10", "+100"]),
     ("ports", &["80", "443", "8080", "9090", "6443", "10250"]),
     ("users of a machine", &["0", "1000", "65534", "33"]),
     ("topics", &["orders.v1", "payments.v1", "orders.v1.retry", "__consumer_offsets"]),
@@ -364,8 +381,18 @@ const NEGATIVES: &[(&str, &[&str])] = &[
 
 #[test]
 fn takes_plain_labels_for_what_they_are() {
-    let plain =
-        [Kind::Enum, Kind::Words, Kind::Text, Kind::Integers, Kind::Floats, Kind::Path, Kind::DenseIntegers, Kind::Ordinal, Kind::Endpoint];
+    let plain = [
+        Kind::Enum,
+        Kind::Words,
+        Kind::Text,
+        Kind::Integers,
+        Kind::Floats,
+        Kind::Bounds,
+        Kind::Path,
+        Kind::DenseIntegers,
+        Kind::Ordinal,
+        Kind::Endpoint,
+    ];
     let mut wrong = Vec::new();
     for (name, values) in NEGATIVES {
         let shape = of(values);
@@ -389,10 +416,46 @@ fn words_are_no_ids_in_any_mixture() {
     different.sort_unstable();
     different.dedup();
     let shape = of(&different);
-    let plain =
-        [Kind::Enum, Kind::Words, Kind::Text, Kind::Path, Kind::Floats, Kind::Integers, Kind::Version, Kind::Ordinal, Kind::Endpoint];
+    let plain = [
+        Kind::Enum,
+        Kind::Words,
+        Kind::Text,
+        Kind::Path,
+        Kind::Floats,
+        Kind::Bounds,
+        Kind::Integers,
+        Kind::Version,
+        Kind::Ordinal,
+        Kind::Endpoint,
+    ];
     let other: Vec<&(Kind, u64)> = shape.kinds.iter().filter(|(kind, _)| !plain.contains(kind)).collect();
     assert!(other.is_empty(), "{other:?}");
+}
+
+#[test]
+fn many_values_that_are_measured_or_numbered_keep_coming() {
+    let unbounded = [
+        made((0..60).map(|n| format!("{:.3}", f64::from(n) * 0.37)).collect()),
+        made((0..400).map(|n| format!("{:.6}", f64::from(n).sqrt())).collect()),
+        made((0..50).map(|n| format!("user-{}", 100_000 + n * 37)).collect()),
+        made((0..50).map(|n| format!("+49170{:07}", n * 7919)).collect()),
+    ];
+    assert!(unbounded.iter().all(|shape| shape.bounded == Bounded::Unbounded && shape.advice != Advice::Nothing), "{unbounded:#?}");
+    assert_eq!(unbounded[2].templates[0].text, "user-*");
+    assert_eq!(made((0..60).map(|n| format!("{}", 1.2_f64.powi(n))).collect()).bounded, Bounded::Bounded);
+}
+
+#[test]
+fn random_digits_are_one_kind_although_some_begin_like_a_time() {
+    let mut random = Random(77);
+    let shape = made((0..200).map(|_| random.hex(24)).collect());
+    assert_eq!((shape.kind, shape.share, shape.advice), (Kind::HexId, 1.0, Advice::RemoveLabel));
+    for count in [20, 50, 200] {
+        let layout =
+            |random: &mut Random| format!("{}-{}-{}-{}-{}", random.hex(8), random.hex(4), random.hex(4), random.hex(4), random.hex(12));
+        let shape = made((0..count).map(|_| layout(&mut random)).collect());
+        assert_eq!((shape.kind, shape.share, shape.bounded), (Kind::Uuid(None), 1.0, Bounded::Unbounded));
+    }
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! Why a rule does nothing, as far as the scrape and the rule itself tell.
+//! Why a rule does nothing, or not what it seems to say, as far as the scrape and the rule itself tell.
 
 use rustc_hash::FxHashSet;
 
-use super::RuleEffect;
+use super::{RuleEffect, bounds};
 use crate::cardinality::model::{Id, Role, Scrape};
-use crate::cardinality::relabel::{Action, Applies, Config, Regexp, Rule};
+use crate::cardinality::relabel::{Action, Applies, Config, NameEffect, Regexp, Rule, Unfilled};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Idle {
@@ -20,23 +20,39 @@ pub enum Idle {
     LabelAbsent { label: String },
     /// The expression matches a part of this value. It has to match all of it.
     Anchored { value: String },
-    /// The expression fits `written`; the server has it as `stored`.
-    Canonical { written: String, stored: String },
+    /// The expression fits bounds as they are `written`; the server has them as `stored`.
+    Canonical { written: Vec<String>, stored: Vec<String> },
     /// The expression matches the name of a metric; the action looks at the names of labels.
     MetricName { name: String },
+    /// A variable of its replacement or target label that no group fills.
+    Unfilled(Unfilled),
+    /// It is about names of labels, and takes that of the metric away: `__name__` is a label, too.
+    TakesName,
     /// It applies, and everything is already as it makes it.
     NoChange,
     /// No value matches.
     NoMatch,
 }
 
-pub(super) fn why(scrape: &Scrape, config: &Config, index: usize, effect: &RuleEffect) -> Idle {
+/// None for a rule that did what it says.
+pub(super) fn why(scrape: &Scrape, config: &Config, index: usize, effect: &RuleEffect) -> Option<Idle> {
+    let did_something = effect.changed + effect.dropped > 0;
+    let idle = told(scrape, config, index, effect);
+    let of_any_rule = matches!(idle, Idle::Unfilled(_) | Idle::TakesName | Idle::Canonical { .. });
+    let of_this = !did_something || effect.matched == 0 && !matches!(idle, Idle::NoMatch | Idle::NoChange);
+    (of_any_rule || of_this).then_some(idle)
+}
+
+fn told(scrape: &Scrape, config: &Config, index: usize, effect: &RuleEffect) -> Idle {
     let rule = &config.rules[index];
     if config.applies == Applies::Targets {
         return Idle::ForTargets;
     }
     if effect.series_in == 0 {
         return Idle::NotReached;
+    }
+    if let Some(unfilled) = unfilled(rule).filter(|_| effect.matched > 0) {
+        return Idle::Unfilled(unfilled);
     }
     if rule.action.is_about_names() {
         return about_names(scrape, rule, effect);
@@ -54,6 +70,13 @@ pub(super) fn why(scrape: &Scrape, config: &Config, index: usize, effect: &RuleE
             _ => Idle::LabelAbsent { label },
         };
     }
+    if !rule.source_labels.iter().any(|label| made(label)) {
+        let missed = bounds::missed(scrape, rule);
+        if !missed.is_empty() {
+            let (written, stored) = missed.into_iter().unzip();
+            return Idle::Canonical { written, stored };
+        }
+    }
     if effect.matched > 0 {
         return Idle::NoChange;
     }
@@ -63,7 +86,18 @@ pub(super) fn why(scrape: &Scrape, config: &Config, index: usize, effect: &RuleE
     }
 }
 
+fn unfilled(rule: &Rule) -> Option<Unfilled> {
+    match rule.action {
+        Action::Replace => rule.regex.unfilled(&rule.replacement).or_else(|| rule.regex.unfilled(&rule.target_label)),
+        Action::LabelMap => rule.regex.unfilled(&rule.replacement),
+        _ => None,
+    }
+}
+
 fn about_names(scrape: &Scrape, rule: &Rule, effect: &RuleEffect) -> Idle {
+    if effect.changed > 0 && rule.name_effect("__name__") == NameEffect::Remove {
+        return Idle::TakesName;
+    }
     if effect.matched > 0 || rule.action == Action::LabelKeep {
         return Idle::NoChange;
     }
@@ -80,12 +114,6 @@ fn about_names(scrape: &Scrape, rule: &Rule, effect: &RuleEffect) -> Idle {
 /// A value that would match, were the expression read as people often read it.
 fn near_miss(scrape: &Scrape, rule: &Rule, label: &str) -> Idle {
     let values = values(scrape, label);
-    if label == "le" || label == "quantile" {
-        let written = |stored: &String| stored.strip_suffix(".0").filter(|written| rule.regex.is_match(written)).map(str::to_owned);
-        if let Some((written, stored)) = values.iter().find_map(|stored| Some((written(stored)?, stored.clone()))) {
-            return Idle::Canonical { written, stored };
-        }
-    }
     part_of(&rule.regex, values.iter().map(String::as_str)).unwrap_or(Idle::NoMatch)
 }
 

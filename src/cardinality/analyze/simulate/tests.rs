@@ -1,6 +1,7 @@
 //! Small scrapes with a configuration each, and what has to come out.
 
 use super::*;
+use crate::cardinality::relabel::Unfilled;
 use crate::cardinality::store::Store;
 use crate::formats::exposition::{Format, Parser, Rules};
 
@@ -139,6 +140,36 @@ fn a_series_without_a_name_or_without_labels() {
 }
 
 #[test]
+fn a_refused_scrape_leaves_nothing_and_the_group_that_is_missing_is_told() {
+    let rules = "[{source_labels: [code], regex: '500', action: drop}, {source_labels: [__name__], regex: '(hits)', target_label: __name__, replacement: '$1_x'}]";
+    let simulation = run(COUNTER, rules);
+    let total = &simulation.total;
+    assert_eq!((total.invalid, total.dropped, total.refused, total.series_left, total.label_bytes_left), (2, 1, 4, 0, 0));
+    let unfilled = Unfilled { written: "$1_x".to_owned(), meant: Some("${1}_x".to_owned()) };
+    assert_eq!(simulation.rules[1].idle, Some(Idle::Unfilled(unfilled)));
+    // A replacement that is empty on purpose is none.
+    assert_eq!(idle(COUNTER, "[{source_labels: [__name__], regex: temp, target_label: room, replacement: ''}]"), None);
+}
+
+#[test]
+fn metrics_that_go_whole_and_those_that_answer_less_are_told_apart() {
+    let both = format!("{COUNTER}{HISTOGRAM}");
+    let simulation = run(&both, "[{source_labels: [__name__], regex: 'took_bucket|up', action: keep}]");
+    let names: Vec<&str> = simulation.gone().iter().map(|family| family.name.as_str()).collect();
+    assert_eq!((names, simulation.poorer()), (vec!["hits", "temp"], 1));
+    assert_eq!(harms(&simulation), [(Harm::SumOrCountGone, 3, 0)]);
+    let renamed = run(&both, "[{source_labels: [__name__], regex: 'up', target_label: __name__, replacement: down}]");
+    assert!(renamed.gone().is_empty() && renamed.poorer() == 0);
+}
+
+#[test]
+fn a_rule_about_names_that_takes_that_of_the_metric_says_so() {
+    assert_eq!(idle(COUNTER, "[{action: labelkeep, regex: x}]"), Some(Idle::TakesName));
+    assert_eq!(idle(COUNTER, "[{action: labeldrop, regex: '__.*'}]"), Some(Idle::TakesName));
+    assert_eq!(idle(COUNTER, "[{action: labelkeep, regex: '__name__|path|code'}]"), None);
+}
+
+#[test]
 fn fewer_buckets_are_no_wrong_buckets() {
     let simulation = run(HISTOGRAM, "[{source_labels: [__name__, le], regex: 'took_bucket;0\\.1', action: drop}]");
     assert_eq!(harms(&simulation), [(Harm::BucketsFewer, 3, 0)]);
@@ -199,7 +230,27 @@ fn bounds_are_matched_as_the_server_stores_them() {
     let simulation = run(HISTOGRAM, "[{source_labels: [le], regex: '1\\.0', action: drop}]");
     assert_eq!(simulation.total.dropped, 3);
     let why = idle(HISTOGRAM, "[{source_labels: [le], regex: '1', action: drop}]");
-    assert_eq!(why, Some(Idle::Canonical { written: "1".to_owned(), stored: "1.0".to_owned() }));
+    let missed = |written: &str, stored: &str| Some(Idle::Canonical { written: vec![written.to_owned()], stored: vec![stored.to_owned()] });
+    assert_eq!(why, missed("1", "1.0"));
+}
+
+#[test]
+fn a_bound_that_a_rule_misses_beside_others_is_told() {
+    let missed = |written: &str, stored: &str| Some(Idle::Canonical { written: vec![written.to_owned()], stored: vec![stored.to_owned()] });
+    for (rule, expected) in [
+        ("{source_labels: [le], regex: '0.1|1', action: drop}", missed("1", "1.0")),
+        ("{source_labels: [__name__, le], regex: 'took_bucket;(0.1|1)', action: drop}", missed("1", "1.0")),
+        ("{source_labels: [path, le], regex: '/a;1|/b;0.1', action: drop}", missed("1", "1.0")),
+        ("{source_labels: [le], regex: '0.1|1', action: keep}", missed("1", "1.0")),
+        ("{source_labels: [le], regex: '0.1|1.0', action: drop}", None),
+        ("{source_labels: [le], regex: '0.1|1(?:\\.0)?', action: drop}", None),
+        ("{source_labels: [__name__, le], regex: 'took_bucket;0.1', action: drop}", None),
+        ("{source_labels: [path, le], regex: '/z;1|/b;0.1', action: drop}", None),
+    ] {
+        assert_eq!(idle(HISTOGRAM, &format!("[{rule}]")), expected, "{rule}");
+    }
+    let sizes = "# TYPE s histogram\ns_bucket{le=\"1e6\"} 1\ns_bucket{le=\"+Inf\"} 1\ns_sum 1\ns_count 1\n";
+    assert_eq!(idle(sizes, "[{source_labels: [le], regex: '1000000|\\+Inf', action: drop}]"), missed("1000000", "1e+06"));
 }
 
 #[test]

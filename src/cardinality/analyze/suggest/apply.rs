@@ -1,5 +1,7 @@
 //! What a family is after an edit.
 
+use std::rc::Rc;
+
 use rustc_hash::FxHashMap;
 
 use crate::cardinality::children;
@@ -9,6 +11,8 @@ use crate::cardinality::model::{Column, Family, Id, Member, Role};
 pub enum Change {
     /// Children that differ in this label alone become one.
     WithoutLabel(Id),
+    /// The label has another value in the place of each of these; children that are equal then become one.
+    WithValues(Id, Rc<FxHashMap<Id, Id>>),
     /// Buckets with these bounds go.
     WithoutBounds(Vec<Id>),
     WithoutRole(Role),
@@ -23,6 +27,14 @@ pub fn apply(family: &Family, change: &Change) -> Family {
         Change::WithoutLabel(name) => {
             let mut left = family.clone();
             left.columns.retain(|column| column.name != *name);
+            children::unite(&mut left);
+            left
+        }
+        Change::WithValues(name, values) => {
+            let mut left = family.clone();
+            for column in left.columns.iter_mut().filter(|column| column.name == *name) {
+                column.cells.iter_mut().for_each(|cell| *cell = values.get(cell).copied().unwrap_or(*cell));
+            }
             children::unite(&mut left);
             left
         }

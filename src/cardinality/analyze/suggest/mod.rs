@@ -8,18 +8,20 @@
 mod apply;
 mod candidates;
 mod fold;
+mod pattern;
 mod rules;
-
-use std::collections::BTreeMap;
+mod search;
 
 use super::buckets::Buckets;
 use super::memory::Memory;
 use super::metrics::Metric;
 use super::simulate::{Simulation, simulate};
-use crate::cardinality::model::{Family, Scrape};
+use crate::cardinality::model::Scrape;
 use crate::cardinality::relabel::Config;
 
 pub use apply::Change;
+pub use search::MOST_DROPPED;
+use search::Search;
 
 /// How much is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +30,12 @@ pub enum Risk {
     None,
     /// Quantiles get coarser, within the error that was asked for.
     Coarser,
+    /// The code of the service has to change, and a label keeps the pattern of its values only.
+    Pattern,
     /// The code of the service has to change, and with it the queries that use the label.
     Code,
+    /// The same for a label of which the pattern could stay.
+    WholeLabel,
     /// Averages and rates stay, quantiles go.
     NoQuantiles,
     /// Series are lost.
@@ -43,6 +49,8 @@ impl Risk {
         match self {
             Risk::None => "nothing that queries use is lost",
             Risk::Coarser => "quantiles get a little coarser",
+            Risk::Pattern => "needs a change of the code; queries by a whole value find nothing afterwards",
+            Risk::WholeLabel => "needs a change of the code; the whole label is lost, of which a part could stay",
             Risk::Code => "needs a change of the code; queries by this label find nothing afterwards",
             Risk::NoQuantiles => "averages and rates stay, quantiles are lost",
             Risk::Lost => "these series are lost",
@@ -87,6 +95,7 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Otherwise it ends at [`MOST_DROPPED`] dropped metrics.
     pub fn reached(&self) -> bool {
         self.budget.is_none_or(|budget| self.series_after <= budget)
     }
@@ -94,7 +103,6 @@ impl Plan {
 
 /// Without a budget, an edit has to save this share of all series to be told.
 const WORTH: f64 = 0.005;
-const MOST_EDITS: usize = 50;
 
 /// `buckets` has the histograms by their family.
 pub fn suggest(scrape: &Scrape, metrics: &[Metric], buckets: &[(usize, Buckets)], memory: &Memory, budget: Option<u64>) -> Plan {
@@ -102,17 +110,18 @@ pub fn suggest(scrape: &Scrape, metrics: &[Metric], buckets: &[(usize, Buckets)]
     let mut search = Search::new(scrape, candidates::all(scrape, metrics, buckets), memory);
     match budget {
         Some(budget) => {
-            for risk in [Risk::Coarser, Risk::Code, Risk::NoQuantiles, Risk::Lost, Risk::MetricLost] {
-                while search.series > budget && search.edits.len() < MOST_EDITS && search.take(risk, 1) {}
+            for risk in [Risk::Coarser, Risk::Pattern, Risk::Code, Risk::WholeLabel, Risk::NoQuantiles, Risk::Lost] {
+                while search.series > budget && search.take(risk, 1) {}
             }
-            search.drop_needless(budget);
+            search.drop_metrics(budget);
         }
         None => {
             let least = ((series_before as f64 * WORTH) as u64).max(1);
-            while search.edits.len() < MOST_EDITS && search.take(Risk::Code, least) {}
+            while search.take(Risk::Code, least) {}
         }
     }
-    let edits: Vec<Edit> = search.edits.into_iter().map(|(edit, _)| edit).collect();
+    search.give_back(budget.unwrap_or(0).max(search.series));
+    let edits = search.edits();
     let all: String = edits.iter().map(|edit| edit.yaml.as_str()).collect();
     let tidy = fold::tidy(scrape, metrics, &all);
     let yaml = rules::document(std::iter::once(all.as_str()));
@@ -125,111 +134,4 @@ pub fn suggest(scrape: &Scrape, metrics: &[Metric], buckets: &[(usize, Buckets)]
 struct Candidate {
     edit: Edit,
     changes: Vec<(usize, Change)>,
-}
-
-struct Search<'a> {
-    scrape: &'a Scrape,
-    memory: &'a Memory,
-    /// As the edits so far leave them; `None`: as in the scrape.
-    families: Vec<Option<Family>>,
-    /// What each would save now; `None` when a family has changed since.
-    saves: Vec<Option<u64>>,
-    candidates: Vec<Candidate>,
-    taken: Vec<bool>,
-    series: u64,
-    edits: Vec<(Edit, usize)>,
-}
-
-impl<'a> Search<'a> {
-    fn new(scrape: &'a Scrape, candidates: Vec<Candidate>, memory: &'a Memory) -> Self {
-        let count = candidates.len();
-        Search {
-            scrape,
-            memory,
-            families: vec![None; scrape.families.len()],
-            saves: vec![None; count],
-            taken: vec![false; count],
-            series: scrape.series(),
-            edits: Vec::new(),
-            candidates,
-        }
-    }
-
-    fn family(&self, number: usize) -> &Family {
-        self.families[number].as_ref().unwrap_or(&self.scrape.families[number])
-    }
-
-    /// Takes the candidate up to `risk` that saves most, and at least `least` series.
-    fn take(&mut self, risk: Risk, least: u64) -> bool {
-        for at in 0..self.candidates.len() {
-            if self.saves[at].is_none() && !self.taken[at] && self.candidates[at].edit.risk <= risk {
-                self.saves[at] = Some(self.saving(at));
-            }
-        }
-        let open = (0..self.candidates.len()).filter(|at| !self.taken[*at] && self.candidates[*at].edit.risk <= risk);
-        let Some(best) = open.max_by_key(|at| (self.saves[*at].unwrap_or(0), std::cmp::Reverse(self.candidates[*at].edit.risk))) else {
-            return false;
-        };
-        let saved = self.saves[best].unwrap_or(0);
-        if saved < least.max(1) {
-            return false;
-        }
-        self.apply(best, saved);
-        true
-    }
-
-    fn saving(&self, at: usize) -> u64 {
-        let changed = self.changed(at);
-        changed.iter().map(|(number, family)| self.family(*number).series() - family.series()).sum()
-    }
-
-    /// The families that a candidate is about, as it leaves them.
-    fn changed(&self, at: usize) -> BTreeMap<usize, Family> {
-        let mut changed: BTreeMap<usize, Family> = BTreeMap::new();
-        for (number, change) in &self.candidates[at].changes {
-            let left = apply::apply(changed.get(number).unwrap_or(self.family(*number)), change);
-            changed.insert(*number, left);
-        }
-        changed
-    }
-
-    fn apply(&mut self, at: usize, saved: u64) {
-        let (changed, mut bytes) = (self.changed(at), 0);
-        let numbers: Vec<usize> = changed.keys().copied().collect();
-        for (number, family) in changed {
-            let before = self.family(number).series();
-            let share = (before - family.series()) as f64 / self.scrape.families[number].series().max(1) as f64;
-            bytes += (self.memory.metrics[number].memory_bytes as f64 * share) as u64;
-            self.families[number] = Some(family);
-        }
-        self.taken[at] = true;
-        self.series -= saved;
-        let edit = Edit { series_saved: saved, bytes_saved: bytes, ..self.candidates[at].edit.clone() };
-        self.edits.push((edit, at));
-        // What the others save of these families is different now.
-        for (other, saves) in self.candidates.iter().zip(&mut self.saves) {
-            if other.changes.iter().any(|(family, _)| numbers.contains(family)) {
-                *saves = None;
-            }
-        }
-    }
-
-    /// An edit that later, bigger ones made needless is taken back.
-    fn drop_needless(&mut self, budget: u64) {
-        let mut at = 0;
-        while at < self.edits.len() {
-            let without: Vec<usize> = self.edits.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, (_, edit))| *edit).collect();
-            let mut again = Search::new(self.scrape, self.candidates.clone(), self.memory);
-            for candidate in without {
-                let saved = again.saving(candidate);
-                again.apply(candidate, saved);
-            }
-            if again.series <= budget {
-                *self = again;
-                at = 0;
-            } else {
-                at += 1;
-            }
-        }
-    }
 }

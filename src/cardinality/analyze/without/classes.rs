@@ -3,6 +3,7 @@
 //! When children merge, what is left of them is the union of their members. Members that always come together are counted together:
 //! a family with one layout has one class, and its series are the merged children times the size of the layout.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use rustc_hash::FxBuildHasher;
@@ -14,6 +15,16 @@ pub(super) struct Class {
     pub size: u64,
     /// Children that have them; `None` for all.
     pub rows: Option<Vec<u32>>,
+}
+
+impl Class {
+    /// Of `keys`, one for each child, those of its rows.
+    pub fn keys<'k>(&self, keys: &'k [u64]) -> Cow<'k, [u64]> {
+        match &self.rows {
+            None => Cow::Borrowed(keys),
+            Some(rows) => Cow::Owned(rows.iter().map(|row| keys[*row as usize]).collect()),
+        }
+    }
 }
 
 pub(super) fn classes(family: &Family) -> Vec<Class> {

@@ -13,10 +13,12 @@
 mod classes;
 mod columns;
 mod distinct;
+mod together;
 
 use classes::Class;
 pub use columns::{Scratch, Value};
 pub use distinct::Workspace;
+pub use together::Together;
 
 use rustc_hash::FxHashMap;
 
@@ -31,6 +33,8 @@ pub struct Without {
     pub labels: Vec<Label>,
     /// All pairs of the [`MOST_COMPARED`] labels with most values, the lower index first; in order.
     pub pairs: Vec<Pair>,
+    /// Where neither the label with most values nor any pair with it explains the series.
+    pub together: Option<Together>,
     pub bounds: Vec<Bound>,
 }
 
@@ -117,8 +121,8 @@ pub struct Counted {
 /// All at once, on this thread; `top` values are kept of each label.
 pub fn without(family: &Family, top: usize, scratch: &mut Scratch, workspace: &mut Workspace) -> Without {
     let plan = plan(family, top, scratch);
-    let counted = (0..plan.jobs()).map(|job| plan.run(job, workspace)).collect();
-    plan.finish(counted)
+    let counted: Vec<Counted> = (0..plan.jobs()).map(|job| plan.run(job, workspace)).collect();
+    plan.finish(&counted, workspace)
 }
 
 /// Looks at each column, and decides what has to be counted.
@@ -200,18 +204,7 @@ impl Plan<'_> {
 
     fn count_hashed(&self, class: &Class, sums: &[u64], counted: &mut Counted, workspace: &mut Workspace) {
         let mut hashes: Vec<u64> = Vec::new();
-        let mut count = |gone: &[usize]| {
-            let key = |row: usize| {
-                let gone = gone.iter().map(|column| hash(*column, self.family.columns[*column].cells[row]));
-                mix(gone.fold(sums[row], u64::wrapping_sub)) | TOP
-            };
-            hashes.clear();
-            match &class.rows {
-                None => hashes.extend((0..sums.len()).map(key)),
-                Some(rows) => hashes.extend(rows.iter().map(|row| key(*row as usize))),
-            }
-            class.size * workspace.distinct(&hashes, u64::MAX).len() as u64
-        };
+        let mut count = |gone: &[usize]| self.count_hashed_rows(class, sums, gone, &mut hashes, workspace);
         if let Some(alone) = &mut counted.alone {
             *alone += count(&[counted.column]);
         }
@@ -220,16 +213,30 @@ impl Plan<'_> {
         }
     }
 
+    /// Series of one class without some labels; `hashes` is scratch.
+    fn count_hashed_rows(&self, class: &Class, sums: &[u64], gone: &[usize], hashes: &mut Vec<u64>, workspace: &mut Workspace) -> u64 {
+        let key = |row: usize| {
+            let gone = gone.iter().map(|column| hash(*column, self.family.columns[*column].cells[row]));
+            mix(gone.fold(sums[row], u64::wrapping_sub)) | TOP
+        };
+        hashes.clear();
+        match &class.rows {
+            None => hashes.extend((0..sums.len()).map(key)),
+            Some(rows) => hashes.extend(rows.iter().map(|row| key(*row as usize))),
+        }
+        class.size * workspace.distinct(hashes, u64::MAX).len() as u64
+    }
+
     /// The figures, from the counts of all jobs, in any order.
-    pub fn finish(self, counted: Vec<Counted>) -> Without {
+    pub fn finish(&self, counted: &[Counted], workspace: &mut Workspace) -> Without {
         let series = self.family.series();
         let count = self.columns.len();
         let mut alone = vec![series; count];
         let mut both: FxHashMap<(usize, usize), u64> = FxHashMap::default();
         for Counted { column, alone: without, with } in counted {
-            alone[column] = without.unwrap_or(series);
+            alone[*column] = without.unwrap_or(series);
             for (other, without) in with {
-                both.insert((column.min(other), column.max(other)), without);
+                both.insert((*column.min(other), *column.max(other)), *without);
             }
         }
         let pair = |a: usize, b: usize| {
@@ -239,13 +246,16 @@ impl Plan<'_> {
         let mut compared = self.compared.clone();
         compared.sort_unstable();
         let later = |at: usize| compared[at + 1..].iter().map(move |b| (at, *b));
-        Without {
+        let mut found = Without {
             children: self.family.children() as u64,
             series,
             pairs: (0..compared.len()).flat_map(later).map(|(at, b)| pair(compared[at], b)).collect(),
             labels: (0..count).map(|label| self.label(label, alone[label])).collect(),
+            together: None,
             bounds: ["le", "quantile"].into_iter().filter_map(|name| bound(self.family, name)).collect(),
-        }
+        };
+        found.together = self.together(&found, workspace);
+        found
     }
 
     fn label(&self, label: usize, series_without: u64) -> Label {
@@ -270,23 +280,16 @@ impl Plan<'_> {
 }
 
 fn count_packed(class: &Class, keys: &[u64], masks: &[u64], counted: &mut Counted, workspace: &mut Workspace) {
-    let gathered: Vec<u64>;
-    let keys = match &class.rows {
-        None => keys,
-        Some(rows) => {
-            gathered = rows.iter().map(|row| keys[*row as usize]).collect();
-            &gathered
-        }
-    };
+    let keys = class.keys(keys);
     let mask = masks[counted.column];
     let mut merged = None;
     if let Some(alone) = &mut counted.alone {
-        let distinct = workspace.distinct(keys, !mask);
+        let distinct = workspace.distinct(&keys, !mask);
         *alone += class.size * distinct.len() as u64;
         // A copy of more would cost memory and save little.
         merged = (!counted.with.is_empty() && distinct.len() <= keys.len() / 4).then(|| distinct.to_vec());
     }
-    let keys = merged.as_deref().unwrap_or(keys);
+    let keys = merged.as_deref().unwrap_or(&keys);
     for (other, series) in &mut counted.with {
         *series += class.size * workspace.distinct(keys, !(mask | masks[*other])).len() as u64;
     }

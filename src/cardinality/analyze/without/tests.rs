@@ -60,6 +60,15 @@ fn compare(family: &Family, strings: &Strings) {
         let names = pair.labels.map(name);
         assert_eq!(pair.series_without, naive(family, strings, &names), "without {names:?}");
     }
+    if let Some(more) = &found.together {
+        let names: Vec<&str> = more.labels.iter().map(|label| name(*label)).collect();
+        assert!(names.len() > 2 && more.series_without <= found.series * 3 / 4, "{names:?}");
+        assert_eq!(more.series_without, naive(family, strings, &names), "without {names:?}");
+        for needed in &names {
+            let others: Vec<&str> = names.iter().copied().filter(|name| name != needed).collect();
+            assert!(naive(family, strings, &others) > found.series * 3 / 4, "{needed} of {names:?}");
+        }
+    }
     for bound in &found.bounds {
         assert_eq!(bound.series_without, naive(family, strings, &[bound.name]), "without {}", bound.name);
     }
@@ -99,8 +108,8 @@ fn compare_dependencies(family: &Family, found: &Without) {
 fn compare_hashed(family: &Family, scratch: &mut Scratch, expected: &Without) {
     let mut plan = plan(family, 3, scratch);
     plan.keys = Keys::Hashed { sums: sums(family) };
-    let counted = (0..plan.jobs()).rev().map(|job| plan.run(job, &mut Workspace::default())).collect();
-    assert_eq!(&plan.finish(counted), expected);
+    let counted: Vec<Counted> = (0..plan.jobs()).rev().map(|job| plan.run(job, &mut Workspace::default())).collect();
+    assert_eq!(&plan.finish(&counted, &mut Workspace::default()), expected);
 }
 
 fn distinct_rows(rows: Vec<(Vec<String>, u32)>) -> Vec<(Vec<String>, u32)> {
@@ -201,4 +210,38 @@ fn of_very_many_labels_each_alone_is_exact_and_the_biggest_are_compared() {
     for pair in &found.pairs {
         assert_eq!(pair.series_without, naive(&family, &strings, &pair.labels.map(name)));
     }
+}
+
+#[test]
+fn labels_that_each_follow_from_the_others_are_found_together() {
+    let mut strings = Strings::default();
+    // The method says something else, and so does the time, which most users have alone.
+    let row = |n: u32| vec![format!("u{n}"), format!("m{}", n % 3), format!("mail{n}"), format!("t{}", n / 2 * 2), format!("s{n}")];
+    let rows: Vec<_> = (0..300).map(|n| (row(n), 0)).collect();
+    let family = family(&mut strings, plain(), &rows);
+    let found = without(&family, 1, &mut Scratch::new(&strings), &mut Workspace::default());
+    assert!(found.labels.iter().all(|label| label.series_without == 300) && found.pairs.iter().all(|pair| pair.series_without == 300));
+    let more = found.together.clone().unwrap();
+    assert_eq!((more.labels, more.series_without), (vec![0, 2, 4, 3], 3));
+    compare(&family, &strings);
+}
+
+/// Rows of these labels, and what makes most of their series.
+fn culprit(rows: impl Iterator<Item = Vec<String>>) -> Option<(Vec<usize>, u64)> {
+    let mut strings = Strings::default();
+    let rows: Vec<_> = distinct_rows(rows.map(|row| (row, 0)).collect());
+    let family = family(&mut strings, plain(), &rows);
+    without(&family, 1, &mut Scratch::new(&strings), &mut Workspace::default()).culprit()
+}
+
+#[test]
+fn labels_are_the_culprit_together_only_if_they_do_more_than_each_alone() {
+    let text = |n: u32| format!("v{n}");
+    assert_eq!(culprit((0..60).map(|n| vec![text(n / 3), text(n % 3)])), Some((vec![0], 3)), "independent");
+    assert_eq!(culprit((0..60).map(|n| vec![text(n / 3), text(n % 3), text(n / 3)])), Some((vec![0, 2], 3)), "twins beside a phase");
+    let twins_that_share_a_few = (0..60).map(|n| vec![text(n), text(n.max(2)), text(n % 2)]);
+    assert_eq!(culprit(twins_that_share_a_few), Some((vec![0, 1], 2)));
+    let triplets = (0..60).map(|n| vec![text(n / 3), text(n % 3), text(n / 3 + 100), text(n / 3 + 200)]);
+    assert_eq!(culprit(triplets), Some((vec![0, 2, 3], 3)));
+    assert_eq!(culprit(std::iter::once(vec![text(1), text(2)])), None);
 }
