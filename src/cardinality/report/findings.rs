@@ -36,7 +36,7 @@ fn changed(changes: &[Change], limit: usize, out: &mut Output) -> Result<()> {
         return line(out, "the same series as in the baseline");
     }
     let mut table = Table::new(&[
-        ("SINCE THE BASELINE", Align::Shrink),
+        ("SINCE THE BASELINE", Align::Name),
         ("BEFORE", Align::Right),
         ("NOW", Align::Right),
         ("NEW", Align::Right),

@@ -15,7 +15,7 @@ pub fn write(growing: &Growing, limit: usize, out: &mut Output) -> Result<()> {
     blank(out)?;
     let growth = &growing.growth;
     let mut table = Table::new(&[
-        ("GROWTH", Align::Shrink),
+        ("GROWTH", Align::Name),
         ("BEFORE", Align::Right),
         ("NOW", Align::Right),
         ("NEW", Align::Right),

@@ -38,15 +38,16 @@ pub fn write(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
 
 fn metrics(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
     let mut table = Table::new(&[
-        ("METRIC", Align::Shrink),
+        ("METRIC", Align::Name),
         ("TYPE", Align::Left),
         ("SERIES", Align::Right),
         ("SHARE", Align::Right),
         ("CHILDREN", Align::Right),
         ("BODY", Align::Right),
         ("OUTLOOK", Align::Left),
-        ("EXPLODES BY", Align::Left),
-    ]);
+        ("EXPLODES BY", Align::Shrink),
+    ])
+    .spare(&["BODY", "CHILDREN", "OUTLOOK", "TYPE", "SHARE"]);
     for metric in profile.metrics.iter().take(view.limit) {
         let family = &profile.scrape.families[metric.family];
         table.row([
@@ -98,18 +99,24 @@ fn labels(profile: &Profile, metric: &Metric, out: &mut Output) -> Result<()> {
     let head = out.style().paint(Paint::Heading, &output::escape(scrape.text(family.name)));
     line(out, &format!("{head}  {} series, {}", thousands(metric.series), children(metric.children)))?;
     let mut table = Table::new(&[
-        ("  LABEL", Align::Left),
+        ("  LABEL", Align::Name),
         ("VALUES", Align::Right),
         ("SERIES WITHOUT IT", Align::Right),
-        ("", Align::Left),
+        ("", Align::Shrink),
         ("SHAPE", Align::Shrink),
         ("TOP VALUES (SERIES)", Align::Shrink),
-    ]);
+    ])
+    .spare(&["", "SHAPE"]);
+    // So that more than one is seen.
+    let room = out.style().width.map_or(usize::MAX, |width| usize::from(width) / 6);
     let mut labels: Vec<_> = without.labels.iter().zip(&metric.shapes).collect();
     labels.sort_by_key(|(label, _)| (label.series_without, std::cmp::Reverse(label.values)));
     for (label, shape) in &labels {
-        let top: Vec<String> =
-            label.top.iter().map(|value| format!("{} ({})", scrape.text(value.value), thousands(value.series))).collect();
+        let top: Vec<String> = label
+            .top
+            .iter()
+            .map(|value| format!("{} ({})", output::shorten(scrape.text(value.value), room), thousands(value.series)))
+            .collect();
         table.row([
             format!("  {}", scrape.text(label.name)),
             thousands(label.values),
