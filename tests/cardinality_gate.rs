@@ -75,6 +75,38 @@ fn a_body_with_errors_goes_before_a_limit_and_both_are_told() {
 }
 
 #[test]
+fn a_scrape_that_the_server_refuses_for_its_type_fails_even_where_it_is_quiet() {
+    let folder = folder(&[]);
+    for header in ["Content-Type: application/json\r\n", ""] {
+        let server = Server::with("200 OK", header, shop(3));
+        let run = cardinality(folder.path(), &[&server.url(), "--max-series", "100", "--format", "json", "-q"]);
+        assert_eq!(run.code, 5, "{}", run.stderr);
+        assert!(run.stderr.contains("a Prometheus server refuses this scrape") && run.stderr.contains("Content-Type"), "{}", run.stderr);
+        let json = run.json();
+        assert_eq!((&json["quality"]["errors"], &json["total_series"]), (&1.into(), &4.into()));
+        let error = &json["errors"][0];
+        assert_eq!((&error["line"], &error["severity"], &error["source"]), (&0.into(), &"error".into(), &server.url().into()));
+        let table = cardinality(folder.path(), &[&server.url()]).stdout;
+        assert!(table.contains("\na Prometheus server refuses this scrape") && table.contains("1 error to Prometheus"), "{table}");
+        assert_eq!(cardinality(folder.path(), &[&server.url(), "--lenient"]).code, 0);
+    }
+}
+
+#[test]
+fn each_error_names_its_source_and_all_of_several_that_fail_are_told() {
+    let folder = folder(&[("a.prom", "a 1\nb one\n"), ("b.prom", "c 1\n\nd two\n"), ("page.prom", "<html>")]);
+    let run = cardinality(folder.path(), &["a.prom", "b.prom"]);
+    assert_eq!(run.code, 5);
+    assert!(run.stdout.contains("\na.prom: 2:3: ") && run.stdout.contains("\nb.prom: 3:3: "), "{}", run.stdout);
+    let json = cardinality(folder.path(), &["a.prom", "b.prom", "--format", "json"]).json();
+    assert_eq!((&json["errors"][0]["source"], &json["errors"][1]["source"]), (&"a.prom".into(), &"b.prom".into()));
+    let run = cardinality(folder.path(), &["./gone.prom", "page.prom"]);
+    assert_eq!(run.code, 5);
+    assert!(run.stderr.starts_with("error: none of 2 sources could be read: cannot read ./gone.prom: "), "{}", run.stderr);
+    assert!(run.stderr.contains("; page.prom: this is a web page"), "{}", run.stderr);
+}
+
+#[test]
 fn a_baseline_lets_the_same_pass_and_names_what_grew() {
     let folder = folder(&[("old.prom", &shop(40)), ("new.prom", &shop(60)), ("broken.json", "{}")]);
     let run = cardinality(folder.path(), &["old.prom", "--save-baseline", "base.json"]);

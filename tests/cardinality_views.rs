@@ -49,7 +49,7 @@ fn on_terminal(columns: u16, args: &str) -> Vec<String> {
 #[test]
 fn a_narrow_terminal_shows_whole_names_and_more_than_one_value() {
     let wide = cardinality(&scrapes(), &["kubestate.txt"]).stdout;
-    let names: Vec<&str> = wide.lines().skip(1).take(20).map(|line| line.split(' ').next().unwrap()).collect();
+    let names: Vec<&str> = wide.lines().skip(1).take_while(|line| !line.is_empty()).map(|line| line.split(' ').next().unwrap()).collect();
     for columns in [60, 80, 100, 120] {
         let lines = on_terminal(columns, "kubestate.txt");
         let table = lines.split(|line| line.is_empty()).next().unwrap();

@@ -377,8 +377,9 @@ fn the_command_reads_urls_and_standard_input_and_ends_with_the_code_of_what_went
     }
     assert!(good.requests.recv().unwrap().contains("Bearer s3cr3t"), "from the environment");
     let json = Server::with("200 OK", "Content-Type: application/json\r\n", BODY);
-    let (_, _, told) = goscope(&[&json.url()], b"");
-    assert!(told.contains("warning: a Prometheus server refuses this scrape") && told.contains("application/json"), "{told}");
+    let (code, _, told) = goscope(&[&json.url()], b"");
+    assert_eq!(code, Some(5));
+    assert!(told.contains("a Prometheus server refuses this scrape") && told.contains("application/json"), "{told}");
     let broken = Server::with("500 Internal Server Error", TEXT, "on fire");
     for (args, code, part) in [
         (&[broken.url().as_str()][..], 5, "500 Internal Server Error: on fire"),

@@ -3,10 +3,12 @@
 //! Samples of one child stand together in nearly every body, and repeat what the sample before them said. So each family keeps its last
 //! child open, and a label is looked up only when it differs from that child's.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
 use super::children;
-use super::model::{Column, Exemplar, Family, Id, Member, PROBLEMS_KEPT, Role, Scrape};
+use super::model::{Column, Exemplar, Family, Found, Id, Member, PROBLEMS_KEPT, Role, Scrape};
 use crate::formats::exposition::{self, Format, Item, Label, MetricType, Problem, Sample, Severity, Value};
 
 #[derive(Default)]
@@ -21,6 +23,8 @@ pub struct Store {
     open: Vec<Open>,
     /// A TYPE stood behind samples that it is about.
     late_type: bool,
+    /// The name of the body, for what is wrong with it.
+    source: Arc<str>,
     /// A label that every series gets, as a server adds `instance`.
     target: Option<(String, String)>,
 }
@@ -51,16 +55,17 @@ impl Store {
         Self::default()
     }
 
-    /// What is added from now on is of another body. With a label, its series get that: one of the same name that the endpoint itself serves
+    /// What is added from now on is of another body, called `source`. With a label, its series get that: one of the same name that the endpoint itself serves
     /// gets `exported_` before its name, as Prometheus has it without `honor_labels` (scrape/scrape.go, resolveConflictingExposedLabels).
-    pub fn begin_body(&mut self, format: Format, target: Option<(&str, &str)>) {
+    pub fn begin_body(&mut self, source: &str, format: Format, target: Option<(&str, &str)>) {
+        self.source = source.into();
         self.scrape.quality.format = Some(format);
         self.target = target.map(|(name, value)| (name.to_owned(), value.to_owned()));
     }
 
     /// An empty one for what is further behind in the same body.
     pub fn for_the_rest(&self) -> Store {
-        Store { target: self.target.clone(), ..Store::default() }
+        Store { source: self.source.clone(), target: self.target.clone(), ..Store::default() }
     }
 
     pub fn count_bytes(&mut self, bytes: usize) {
@@ -97,8 +102,15 @@ impl Store {
             Severity::Error => quality.errors += 1,
         }
         if quality.problems.len() < PROBLEMS_KEPT {
-            quality.problems.push(problem.clone());
+            quality.problems.push(Found { source: self.source.clone(), problem: problem.clone() });
         }
+    }
+
+    /// A server does not take the body at all, whatever is in it.
+    pub fn refuse(&mut self, why: &str) {
+        let message = format!("a Prometheus server refuses this scrape: {why}");
+        let (offset, line, column, caret) = (0, 0, 0, 0);
+        self.problem(&Problem { offset, line, column, message, excerpt: String::new(), caret, severity: Severity::Error });
     }
 
     fn sample(&mut self, sample: &Sample<'_>) {
@@ -235,7 +247,7 @@ impl Store {
     /// `lines`: how many there are before it.
     pub fn absorb(&mut self, mut other: Store, lines: u64) {
         self.close();
-        other.scrape.quality.problems.iter_mut().for_each(|problem| problem.line += lines);
+        other.scrape.quality.problems.iter_mut().for_each(|found| found.problem.line += lines);
         other.close();
         let ids: Vec<Id> =
             (0..other.scrape.strings.len()).map(|id| self.scrape.strings.intern(other.scrape.strings.get(Id(id as u32)))).collect();

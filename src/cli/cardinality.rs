@@ -12,6 +12,7 @@ use super::cardinality_source::SourceArgs;
 use super::cardinality_time::TimeArgs;
 use super::target::{self, Wait};
 use crate::cardinality::analyze::simulate::simulate;
+use crate::cardinality::model::Found;
 use crate::cardinality::profile::{Options, Profile};
 use crate::cardinality::source::{Scraper, Source};
 use crate::cardinality::{self, View, tui};
@@ -136,7 +137,6 @@ pub fn run(args: &CardinalityArgs, context: &Context) -> Result<()> {
     let growth = args.time.growth(&scrapes, args.gate.max_series);
     let Some((captured_at, last)) = scrapes.pop() else { return Ok(()) };
     drop(scrapes);
-    last.warnings.iter().for_each(|warning| context.console.warning(warning));
 
     let mut profile = Profile::new(last, captured_at, &args.profile_options());
     profile.growth = growth;
@@ -186,22 +186,30 @@ impl CardinalityArgs {
     /// What makes the run fail, the highest exit code first; the rest is told as well.
     fn outcome(&self, profile: &Profile, context: &Context) -> Result<()> {
         let passed = cardinality_gate::verdict(profile.gate.as_ref());
-        let unreadable = match (profile.failed.len(), profile.scrape.quality.errors) {
-            (0, 0) => None,
-            (0, _) if self.lenient => None,
-            (0, errors) => Some(
-                Error::io(format!("the body has {}; what could be read is profiled", count(errors, "error")))
-                    .hint("--lenient takes that for a success"),
-            ),
-            (failed, _) => Some(Error::io(format!("{} could not be read; the others are profiled", count(failed as u64, "source")))),
-        };
-        match (unreadable, passed) {
+        match (self.unreadable(profile), passed) {
             (None, passed) => passed,
             (Some(error), Ok(())) => Err(error),
             (Some(error), Err(findings)) => {
                 context.console.error(&findings);
                 Err(error)
             }
+        }
+    }
+
+    /// Why it is not the profile of all that was asked for.
+    fn unreadable(&self, profile: &Profile) -> Option<Error> {
+        let quality = &profile.scrape.quality;
+        match (profile.failed.len(), quality.errors) {
+            (0, 0) => None,
+            (0, _) if self.lenient => None,
+            (0, errors) => {
+                let error = match quality.problems.iter().find(|found| found.problem.line == 0) {
+                    Some(Found { source, problem }) => Error::io(format!("{source}: {problem}; it is profiled all the same")),
+                    None => Error::io(format!("the body has {}; what could be read is profiled", count(errors, "error"))),
+                };
+                Some(error.hint("--lenient takes that for a success"))
+            }
+            (failed, _) => Some(Error::io(format!("{} could not be read; the others are profiled", count(failed as u64, "source")))),
         }
     }
 }

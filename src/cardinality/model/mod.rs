@@ -7,6 +7,8 @@ mod baseline;
 mod budget;
 mod strings;
 
+use std::sync::Arc;
+
 use crate::formats::exposition::{Format, MetricType, NativeHistogram, Problem};
 
 pub use baseline::{Baseline, MetricSketch, Sketch};
@@ -37,7 +39,7 @@ pub struct Quality {
     /// Samples with a timestamp of their own.
     pub timestamped: u64,
     /// The first [`PROBLEMS_KEPT`].
-    pub problems: Vec<Problem>,
+    pub problems: Vec<Found>,
     pub errors: u64,
     pub warnings: u64,
 }
@@ -55,6 +57,14 @@ impl Quality {
         self.errors += other.errors;
         self.warnings += other.warnings;
     }
+}
+
+/// A problem, and where it is.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The name of the body, as it is shown.
+    pub source: Arc<str>,
+    pub problem: Problem,
 }
 
 pub const PROBLEMS_KEPT: usize = 1000;

@@ -10,10 +10,10 @@ use crate::cardinality::analyze::metrics::Metric;
 use crate::cardinality::analyze::outlook::Outlook;
 use crate::cardinality::analyze::shapes::{Shape, Template};
 use crate::cardinality::analyze::without::{Label, Pair};
-use crate::cardinality::model::Scrape;
+use crate::cardinality::model::{Found, Scrape};
 use crate::cardinality::profile::Profile;
 use crate::error::Result;
-use crate::formats::exposition::{PROMETHEUS, Problem, Rules, Severity};
+use crate::formats::exposition::{PROMETHEUS, Rules, Severity};
 use crate::output::Envelope;
 
 pub fn document(profile: &Profile) -> impl Serialize {
@@ -189,6 +189,8 @@ struct PairRow<'a> {
 
 #[derive(Serialize)]
 pub struct ErrorRow<'a> {
+    source: &'a str,
+    /// 0 for what is wrong with all of a body.
     line: u64,
     column: u64,
     offset: u64,
@@ -313,7 +315,8 @@ fn pair_row<'a>(scrape: &'a Scrape, labels: &'a [Label], pair: &Pair) -> PairRow
 }
 
 fn problems(scrape: &Scrape) -> impl Iterator<Item = ErrorRow<'_>> {
-    scrape.quality.problems.iter().map(|problem: &Problem| ErrorRow {
+    scrape.quality.problems.iter().map(|Found { source, problem }| ErrorRow {
+        source,
         line: problem.line,
         column: problem.column,
         offset: problem.offset,

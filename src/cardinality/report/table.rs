@@ -8,7 +8,7 @@ use crate::cardinality::analyze::gate::culprit;
 use crate::cardinality::analyze::metrics::Metric;
 use crate::cardinality::analyze::outlook::{Outlook, Verdict};
 use crate::cardinality::analyze::shapes::Bounded;
-use crate::cardinality::model::Scrape;
+use crate::cardinality::model::{Found, Scrape};
 use crate::cardinality::profile::Profile;
 use crate::error::{Error, Result};
 use crate::formats::exposition::{PROMETHEUS, Rules};
@@ -32,7 +32,7 @@ pub fn write(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
     if let Some(gate) = &profile.gate {
         findings::write(gate, view.limit, out)?;
     }
-    problems(&profile.scrape, out)?;
+    problems(profile, out)?;
     totals(profile, out)
 }
 
@@ -173,15 +173,17 @@ fn pairs(scrape: &Scrape, metric: &Metric, out: &mut Output) -> Result<()> {
     Ok(())
 }
 
-fn problems(scrape: &Scrape, out: &mut Output) -> Result<()> {
+fn problems(profile: &Profile, out: &mut Output) -> Result<()> {
     const SHOWN: usize = 10;
-    let quality = &scrape.quality;
+    let quality = &profile.scrape.quality;
+    let several = profile.sources.len() > 1;
     if quality.problems.is_empty() {
         return Ok(());
     }
     blank(out)?;
-    for problem in quality.problems.iter().take(SHOWN) {
-        line(out, &output::escape(&problem.to_string()))?;
+    for Found { source, problem } in quality.problems.iter().take(SHOWN) {
+        let place = if several { format!("{source}: ") } else { String::new() };
+        line(out, &output::escape(&format!("{place}{problem}")))?;
         if !problem.excerpt.is_empty() {
             // Escapes take more room than what they stand for.
             let before: String = problem.excerpt.chars().take(problem.caret).collect();

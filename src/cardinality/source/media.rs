@@ -14,9 +14,8 @@ pub fn read(content_type: Option<&str>) -> (Option<Format>, Option<String>) {
     let version = version.map(|(_, value)| value.trim().trim_matches('"'));
     match (media.as_str(), version) {
         ("text/plain", _) => (Some(Format::Text), None),
-        ("application/openmetrics-text", Some("2.0.0")) => {
-            (Some(Format::OpenMetrics2), Some("OpenMetrics 2.0 is refused without --enable-feature=openmetrics2".to_owned()))
-        }
+        // That a server takes it with a feature only is up to its parser to say, for files say nothing of a type.
+        ("application/openmetrics-text", Some("2.0.0")) => (Some(Format::OpenMetrics2), None),
         ("application/openmetrics-text", _) => (Some(Format::OpenMetrics1), None),
         ("application/vnd.google.protobuf", _) => (Some(Format::Protobuf), None),
         _ => (None, Some(format!("the Content-Type '{content_type}' is no format of metrics"))),
@@ -72,7 +71,6 @@ mod tests {
             let (format, why) = read(refused);
             assert!(format.is_none() && why.is_some(), "{refused:?}");
         }
-        assert!(read(Some("application/openmetrics-text; version=2.0.0")).1.is_some());
         assert!(is_certain(Some("text/plain; version=0.0.4")) && !is_certain(Some("text/plain; charset=utf-8")) && !is_certain(None));
     }
 

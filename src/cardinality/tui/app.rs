@@ -365,13 +365,8 @@ mod tests {
     fn profile() -> Profile {
         let mut store = Store::new();
         Parser::new().parse(BODY.as_bytes(), true, &mut |item| store.add(item));
-        let collected = Collected {
-            scrape: store.finish(),
-            rules: Default::default(),
-            sources: vec!["test".to_owned()],
-            failed: Vec::new(),
-            warnings: Vec::new(),
-        };
+        let collected =
+            Collected { scrape: store.finish(), rules: Default::default(), sources: vec!["test".to_owned()], failed: Vec::new() };
         let options = Options { top: 5, buckets: None, exemplars: None, lint: false };
         Profile::new(collected, std::time::SystemTime::UNIX_EPOCH, &options)
     }
