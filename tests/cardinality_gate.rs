@@ -161,6 +161,56 @@ fn growth_is_told_over_several_scrapes() {
 }
 
 #[test]
+fn a_source_that_dies_between_two_scrapes_is_5_after_what_was_seen() {
+    let folder = folder(&[("a.prom", &shop(3))]);
+    let asked = AtomicUsize::new(0);
+    let server = Server::start(move |_, stream| match asked.fetch_add(1, Ordering::Relaxed) {
+        seen @ 0..2 => write!(stream, "HTTP/1.1 200 OK\r\n{TEXT}Connection: close\r\n\r\n{}", shop(20 + 10 * seen)),
+        _ => write!(stream, "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+    });
+    let times = ["--interval", "50ms", "--count", "4", "--save-baseline", "base.json", "--format", "json", "-q"];
+    let run = cardinality(folder.path(), &[&[server.url().as_str()][..], &times].concat());
+    assert_eq!(run.code, 5, "{}", run.stderr);
+    assert!(run.stderr.contains("ended early") && run.stderr.contains("500 Internal Server Error"), "{}", run.stderr);
+    let json = run.json();
+    assert_eq!((&json["growth"]["total"]["now"], json["target"]["failed"].as_array().unwrap().len()), (&31.into(), 1));
+    assert!(!folder.path().join("base.json").exists());
+}
+
+/// A pipe that was read to its end is empty from then on: all series would be gone.
+#[test]
+fn what_can_be_read_only_once_is_refused_where_it_is_to_be_read_again() {
+    let folder = folder(&[("a.prom", &shop(3))]);
+    for args in
+        [&["-", "--interval", "10ms"][..], &["/dev/stdin", "--interval", "10ms"], &["a.prom", "-", "--interval", "10ms"], &["-", "-"]]
+    {
+        let mut command = scraped::command(folder.path(), args);
+        let (input, mut feed) = std::io::pipe().unwrap();
+        feed.write_all(shop(3).as_bytes()).unwrap();
+        drop(feed);
+        let output = command.stdin(input).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {told}");
+        assert!(told.contains("can be read only once") && output.stdout.is_empty(), "{args:?}: {told}");
+    }
+    let run = cardinality(folder.path(), &["a.prom", "--interval", "10ms"]);
+    assert_eq!(run.code, 0, "a file is read again: {}", run.stderr);
+}
+
+#[test]
+fn no_baseline_is_saved_of_a_scrape_that_is_not_whole() {
+    let folder = folder(&[("good.prom", &shop(3)), ("bad.prom", &(shop(3) + "what is this\n"))]);
+    let exists = || folder.path().join("base.json").exists();
+    for sources in [&["good.prom", "./gone.prom"][..], &["bad.prom"]] {
+        let run = cardinality(folder.path(), &[sources, &["--save-baseline", "base.json"]].concat());
+        assert_eq!(run.code, 5);
+        assert!(run.stderr.contains("base.json is not written") && !exists(), "{}", run.stderr);
+    }
+    assert_eq!(cardinality(folder.path(), &["bad.prom", "--lenient", "--save-baseline", "base.json"]).code, 0);
+    assert!(exists(), "errors that are put up with are no obstacle");
+}
+
+#[test]
 fn what_does_not_grow_has_no_hours() {
     let folder = folder(&[("a.prom", &shop(40)), ("b.prom", &shop(40))]);
     let run =

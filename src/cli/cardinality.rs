@@ -9,7 +9,7 @@ use super::Context;
 use super::cardinality_gate::{self, GateArgs};
 use super::cardinality_plan::PlanArgs;
 use super::cardinality_source::SourceArgs;
-use super::cardinality_time::TimeArgs;
+use super::cardinality_time::{Scrapes, TimeArgs};
 use super::target::{self, Wait};
 use crate::cardinality::analyze::simulate::simulate;
 use crate::cardinality::model::Found;
@@ -135,27 +135,32 @@ pub fn run(args: &CardinalityArgs, context: &Context) -> Result<()> {
     };
     let mut scrapes = args.time.scrapes(args.scrapers(context)?, args.rules(), context)?;
     let growth = args.time.growth(&scrapes, args.gate.max_series);
-    let Some((captured_at, last)) = scrapes.pop() else { return Ok(()) };
-    drop(scrapes);
+    let Some((captured_at, last)) = scrapes.taken.pop() else { return Ok(()) };
+    let Scrapes { taken: before, broken_off } = scrapes;
 
     let mut profile = Profile::new(last, captured_at, &args.profile_options());
+    // What was missing at any moment makes the growth wrong.
+    profile.failed.extend(before.iter().flat_map(|(_, collected)| &collected.failed).map(ToString::to_string));
+    profile.failed.extend(broken_off.as_ref().map(ToString::to_string));
+    drop(before);
     profile.growth = growth;
     profile.simulation = simulated.map(|config| simulate(&profile.scrape, &config));
     args.plan.suggest(&mut profile);
     profile.gate = args.gate.check(&limits, &profile);
-    args.gate.save(&profile)?;
-    for failed in &profile.failed {
-        context.console.warning(failed);
-    }
+    let unreadable = match broken_off {
+        Some(error) => Some(error.about("the scrapes ended early, what was seen until then is told")),
+        None => args.unreadable(&profile, context),
+    };
+    let unreadable = args.gate.save(&profile, unreadable)?;
     if args.tui {
         context.signals.open_window();
         tui::run(&profile, || context.signals.wait(Duration::ZERO))?;
-        return args.outcome(&profile, context);
+        return args.outcome(&profile, unreadable, context);
     }
     let view = View { limit: args.limit, detailed: args.detail };
     cardinality::write(&profile, args.format.into(), view, &mut out)?;
     out.finish()?;
-    args.outcome(&profile, context)
+    args.outcome(&profile, unreadable, context)
 }
 
 fn terminal_wanted(context: &Context) -> Result<()> {
@@ -184,9 +189,9 @@ impl CardinalityArgs {
     }
 
     /// What makes the run fail, the highest exit code first; the rest is told as well.
-    fn outcome(&self, profile: &Profile, context: &Context) -> Result<()> {
+    fn outcome(&self, profile: &Profile, unreadable: Option<Error>, context: &Context) -> Result<()> {
         let passed = cardinality_gate::verdict(profile.gate.as_ref());
-        match (self.unreadable(profile), passed) {
+        match (unreadable, passed) {
             (None, passed) => passed,
             (Some(error), Ok(())) => Err(error),
             (Some(error), Err(findings)) => {
@@ -196,8 +201,9 @@ impl CardinalityArgs {
         }
     }
 
-    /// Why it is not the profile of all that was asked for.
-    fn unreadable(&self, profile: &Profile) -> Option<Error> {
+    /// Why it is not the profile of all that was asked for; sources that failed are told one by one.
+    fn unreadable(&self, profile: &Profile, context: &Context) -> Option<Error> {
+        profile.failed.iter().for_each(|failed| context.console.warning(failed));
         let quality = &profile.scrape.quality;
         match (profile.failed.len(), quality.errors) {
             (0, 0) => None,

@@ -85,14 +85,19 @@ impl GateArgs {
         Some(Gate { findings, changes })
     }
 
-    pub fn save(&self, profile: &Profile) -> Result<()> {
-        let Some(path) = &self.save_baseline else { return Ok(()) };
+    /// Saves the baseline, unless something of it is missing; then that is said too.
+    pub fn save(&self, profile: &Profile, unreadable: Option<Error>) -> Result<Option<Error>> {
+        let Some(path) = &self.save_baseline else { return Ok(unreadable) };
+        if let Some(error) = unreadable {
+            return Ok(Some(error.hint(format!("{} is not written: a baseline has to be of a whole scrape", path.display()))));
+        }
         let salt = RandomState::new().build_hasher().finish();
         let metrics = baseline::sketch(&profile.scrape, salt);
         let baseline = Baseline { captured_at: profile.captured_at, salt, metrics };
         let mut out = Output::open(Some(path), Color::Never)?;
         out.write_all(&baseline_file::to_bytes(&baseline)).map_err(Error::write)?;
-        out.finish()
+        out.finish()?;
+        Ok(None)
     }
 }
 

@@ -136,6 +136,17 @@ impl Scraper {
         Ok(Scraper { origin, options })
     }
 
+    /// What cannot be read a second time: standard input, a pipe.
+    pub fn reads_once(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::Stdin => Some(Path::new("-")),
+            Origin::File(path) => {
+                Some(path.as_path()).filter(|path| path.metadata().is_ok_and(|about| !about.is_file() && !about.is_dir()))
+            }
+            Origin::Url(_) | Origin::Process(..) => None,
+        }
+    }
+
     /// When a file was last written; `None` of all other sources.
     pub fn written_at(&self) -> Option<SystemTime> {
         match &self.origin {
