@@ -36,6 +36,19 @@ fn a_limit_that_is_passed_is_1_and_names_the_culprit() {
 }
 
 #[test]
+fn an_endpoint_without_any_series_passes_no_gate() {
+    let folder = folder(&[("shop.prom", &shop(3)), ("empty.prom", ""), ("budgets.yaml", "total_series: 9\n")]);
+    assert_eq!(cardinality(folder.path(), &["shop.prom", "--save-baseline", "base.json"]).code, 0);
+    for limit in [["--max-series", "5"], ["--baseline", "base.json"], ["--budget-file", "budgets.yaml"]] {
+        let run = cardinality(folder.path(), &["empty.prom", limit[0], limit[1], "--format", "json"]);
+        assert_eq!(run.code, 1, "{limit:?}");
+        assert!(run.stderr.contains("there is no series at all"), "{}", run.stderr);
+        assert_eq!((&run.json()["passed"], &run.json()["findings"][0]["rule"]), (&false.into(), &"no-series".into()));
+    }
+    assert_eq!(cardinality(folder.path(), &["empty.prom"]).code, 0, "without a limit it is only said");
+}
+
+#[test]
 fn a_budget_file_has_limits_by_metric_and_label_and_waivers_that_end() {
     let budget = |waivers: &str| {
         format!("default: {{series: 5}}\nmetrics:\n  logins_*: {{series: 100, labels: {{user: 39}}}}\nwaivers: [{waivers}]\n")

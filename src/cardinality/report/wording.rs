@@ -105,6 +105,7 @@ pub fn finding_text(finding: &Finding) -> String {
     let label = |before: &str| finding.label.as_ref().map(|label| format!("{before}{label}")).unwrap_or_default();
     let (metric, seen, limit) = (&finding.metric, thousands(finding.seen), thousands(finding.limit));
     match finding.rule {
+        Rule::Empty => "there is no series at all: nothing says that limits are kept".to_owned(),
         Rule::Series => format!("{seen} series, more than {limit}; the biggest metric is {metric}{}", label(", by its label ")),
         Rule::SeriesPerMetric => format!("{metric} has {seen} series, more than {limit}{}", label(", by its label ")),
         Rule::LabelValues => format!("{metric} has {seen} values of{}, more than {limit}", label(" ")),
