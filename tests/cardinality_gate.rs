@@ -36,6 +36,39 @@ fn a_limit_that_is_passed_is_1_and_names_the_culprit() {
 }
 
 #[test]
+fn what_a_budget_or_a_flag_says_of_things_that_are_not_there_is_told() {
+    let histogram = "# TYPE wait_seconds histogram\nwait_seconds_bucket{le=\"1\"} 1\nwait_seconds_bucket{le=\"+Inf\"} 1\n\
+                     wait_seconds_sum 1\nwait_seconds_count 1\n";
+    let budget = "default: {labels: {nobody: 3}}\nmetrics:\n  login_total: {series: 5}\n  wait_seconds_bucket: {series: 5}\n  \
+                  logins_*: {labels: {user: 50, usr: 50}}\n  wait_*: {labels: {le: 9}}\n\
+                  waivers: [{metric: gone_*, until: 2999-01-31, reason: known}]\n";
+    let folder =
+        folder(&[("shop.prom", &(shop(3) + histogram)), ("budgets.yaml", budget), ("nothing.yaml", "default: {}\n"), ("empty.yaml", "")]);
+    let run = cardinality(folder.path(), &["shop.prom", "--budget-file", "budgets.yaml", "--format", "json"]);
+    let told = [
+        "the budget: no metric called '*' has a label 'nobody'",
+        "the budget: no metric is called 'wait_seconds_bucket' (such series are a part of 'wait_seconds')",
+        "the budget: no metric is called 'login_total'",
+        "the budget: no metric called 'logins_*' has a label 'usr'",
+        "a waiver: no metric is called 'gone_*'",
+    ];
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(run.stderr, told.map(|line| format!("warning: {line}\n")).concat());
+    assert_eq!(run.json()["unmatched"], serde_json::json!(told));
+    for empty in ["nothing.yaml", "empty.yaml"] {
+        let run = cardinality(folder.path(), &["shop.prom", "--budget-file", empty]);
+        assert_eq!(run.code, 2, "{empty}: {}", run.stderr);
+    }
+    let run = cardinality(folder.path(), &["shop.prom", "--suggest", "--keep-bucket", "7", "--keep-bucket", "1"]);
+    assert_eq!(run.stderr, "warning: --keep-bucket 7: no histogram has such a bucket\n");
+    let run = cardinality(folder.path(), &["shop.prom", "--keep-bucket", "1"]);
+    assert!(run.stderr.contains("does nothing without --suggest"), "{}", run.stderr);
+    let run = cardinality(folder.path(), &["shop.prom", "--max-growth", "5"]);
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("--baseline <FILE>"), "{}", run.stderr);
+}
+
+#[test]
 fn an_endpoint_without_any_series_passes_no_gate() {
     let folder = folder(&[("shop.prom", &shop(3)), ("empty.prom", ""), ("budgets.yaml", "total_series: 9\n")]);
     assert_eq!(cardinality(folder.path(), &["shop.prom", "--save-baseline", "base.json"]).code, 0);

@@ -45,9 +45,14 @@ struct Excuse {
 pub fn read(path: &Path) -> Result<Budget> {
     let name = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| Error::io(format!("cannot read the budget file {name}")).because(error))?;
-    parse(&text).map_err(|why| {
+    let wrong = |why: String| {
         Error::usage(format!("{name}: {why}")).hint("its keys are total_series, default, metrics and waivers; see man goscope-cardinality")
-    })
+    };
+    let budget = parse(&text).map_err(wrong)?;
+    match budget.is_empty() {
+        true => Err(wrong("there is neither a limit nor a waiver in it".to_owned())),
+        false => Ok(budget),
+    }
 }
 
 fn parse(text: &str) -> std::result::Result<Budget, String> {

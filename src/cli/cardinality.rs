@@ -147,6 +147,8 @@ pub fn run(args: &CardinalityArgs, context: &Context) -> Result<()> {
     profile.simulation = simulated.map(|config| simulate(&profile.scrape, &config));
     args.plan.suggest(&mut profile);
     profile.gate = args.gate.check(&limits, &profile);
+    let unmatched = profile.gate.iter().flat_map(|gate| &gate.unmatched).cloned();
+    unmatched.chain(args.plan.unmatched(&profile)).for_each(|text| context.console.warning(&text));
     let unreadable = match broken_off {
         Some(error) => Some(error.about("the scrapes ended early, what was seen until then is told")),
         None => args.unreadable(&profile, context),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::values;
-use crate::cardinality::analyze::{baseline, gate};
+use crate::cardinality::analyze::{baseline, gate, unmatched};
 use crate::cardinality::model::{Baseline, Budget};
 use crate::cardinality::profile::{Gate, Profile};
 use crate::cardinality::{baseline_file, budget_file, finding_text};
@@ -36,7 +36,7 @@ pub struct GateArgs {
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
     /// Growth that the baseline allows, in percent; fewer than ten new series of a metric never count
-    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = values::percent)]
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = values::percent, requires = "baseline")]
     max_growth: f64,
     /// Save counts and hashes of this scrape to FILE, for --baseline; no label value is in there
     #[arg(long, value_name = "FILE")]
@@ -82,7 +82,8 @@ impl GateArgs {
             gate::waive(&mut finding, &limits.budget.waivers, profile.captured_at);
             findings.push(finding);
         }
-        Some(Gate { findings, changes })
+        let unmatched = if profile.scrape.series() > 0 { unmatched::entries(&profile.scrape, &limits.budget) } else { Vec::new() };
+        Some(Gate { findings, unmatched, changes })
     }
 
     /// Saves the baseline, unless something of it is missing; then that is said too.

@@ -7,6 +7,7 @@ use clap::Args;
 use super::values;
 use crate::cardinality::analyze::buckets::Wanted;
 use crate::cardinality::analyze::exemplars::Sampling;
+use crate::cardinality::analyze::unmatched;
 use crate::cardinality::profile::Profile;
 use crate::cardinality::relabel::Config;
 use crate::error::{Error, Result};
@@ -48,6 +49,15 @@ impl PlanArgs {
 
     pub fn buckets(&self) -> Wanted {
         Wanted { error: self.bucket_error, keep: self.keep_bucket.clone(), ..Wanted::default() }
+    }
+
+    /// Flags about what is not there, a sentence each.
+    pub fn unmatched(&self, profile: &Profile) -> Vec<String> {
+        if !self.keep_bucket.is_empty() && !self.suggest && profile.buckets.is_empty() {
+            return vec!["--keep-bucket does nothing without --suggest or --show buckets, or without a histogram".to_owned()];
+        }
+        let missing = unmatched::buckets(&profile.scrape, &self.keep_bucket);
+        missing.iter().map(|le| format!("--keep-bucket {le}: no histogram has such a bucket")).collect()
     }
 
     pub fn sampling(&self) -> Sampling {

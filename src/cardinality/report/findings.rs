@@ -66,6 +66,8 @@ fn changed(changes: &[Change], limit: usize, out: &mut Output) -> Result<()> {
 pub struct GateBody<'a> {
     passed: bool,
     findings: Vec<FindingRow<'a>>,
+    /// Entries of the budget file that are about nothing that is there.
+    unmatched: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Vec<ChangeRow<'a>>>,
 }
@@ -99,6 +101,7 @@ impl<'a> GateBody<'a> {
         GateBody {
             passed: !gate.findings.iter().any(Finding::counts),
             findings: gate.findings.iter().map(finding_row).collect(),
+            unmatched: &gate.unmatched,
             changes: gate.changes.as_ref().map(|changes| changes.iter().map(change_row).collect()),
         }
     }
