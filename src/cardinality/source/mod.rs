@@ -6,6 +6,7 @@ mod failure;
 mod http;
 mod media;
 mod options;
+mod tls;
 
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal, Read, Seek};
