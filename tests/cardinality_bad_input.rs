@@ -44,6 +44,21 @@ fn what_the_server_takes_is_no_error() {
     }
 }
 
+/// Samples of one series side by side, and with others between them.
+#[test]
+fn series_that_are_there_twice_are_named() {
+    let histogram = "# TYPE h histogram\nh_bucket{p=\"x\",le=\"1\"} 1\nh_bucket{p=\"x\",le=\"1\"} 2\nh_sum{p=\"x\"} 1\n";
+    let folder =
+        folder(&[("body.prom", &format!("a{{b=\"c\\nd\"}} 1\na{{b=\"c\\nd\"}} 2\na{{b=\"e\"}} 1\na{{b=\"c\\nd\"}} 3\n{histogram}"))]);
+    let run = cardinality(folder.path(), &["body.prom", "--format", "json"]);
+    let json = run.json();
+    assert_eq!((run.code, &json["quality"]["duplicates"], &json["total_series"]), (0, &3.into(), &4.into()));
+    let series = ["a{b=\"c\\nd\"}", "h_bucket{p=\"x\",le=\"1.0\"}"];
+    assert_eq!(json["quality"]["duplicate_series"], serde_json::json!(series));
+    let table = cardinality(folder.path(), &["body.prom"]).stdout;
+    assert!(series.iter().all(|series| table.contains(&format!("in there more than once: {series}\n"))), "{table}");
+}
+
 #[test]
 fn bytes_that_are_no_text_are_refused_line_by_line() {
     let folder = folder(&[]);

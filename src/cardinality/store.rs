@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::children;
-use super::model::{Column, Exemplar, Family, Found, Id, Member, PROBLEMS_KEPT, Role, Scrape};
+use super::model::{Column, DUPLICATES_KEPT, Exemplar, Family, Found, Id, Member, PROBLEMS_KEPT, Role, Scrape};
 use crate::formats::exposition::{self, Format, Item, Label, MetricType, Problem, Sample, Severity, Value};
 
 #[derive(Default)]
@@ -150,8 +150,9 @@ impl Store {
             open.set(family, &mut self.scrape.strings, place, Label { name, value });
         }
 
+        let mut twice = Vec::new();
         if open.next != open.cells || open.members.is_empty() {
-            self.scrape.quality.duplicates += open.close(family);
+            twice = open.close(family);
             std::mem::swap(&mut open.cells, &mut open.next);
         }
         open.members.push(member);
@@ -164,6 +165,9 @@ impl Store {
             family.native.push((child, histogram.clone()));
         }
         family.exemplars.extend(sample.exemplars.iter().map(|exemplar| summarize(exemplar, child, member)));
+        if !twice.is_empty() {
+            self.duplicates(booking.family, &twice);
+        }
     }
 
     /// Where a sample goes: into the family that declares its name, or its name without the suffix of a type.
@@ -211,17 +215,33 @@ impl Store {
     /// Families without samples are left out; children that came in several pieces are put together.
     pub fn finish(mut self) -> Scrape {
         self.close();
-        for family in &mut self.scrape.families {
-            self.scrape.quality.duplicates += children::unite(family);
+        for number in 0..self.scrape.families.len() {
+            let (count, twice) = children::unite(&mut self.scrape.families[number]);
+            let family = &self.scrape.families[number];
+            let series: Vec<String> = twice.into_iter().map(|(child, member)| self.scrape.series_text(family, child, member)).collect();
+            self.scrape.quality.duplicate_series.extend(series);
+            self.scrape.quality.duplicates += count;
         }
+        self.scrape.quality.keep_few_duplicates();
         self.scrape.families.retain(|family| family.children() > 0);
         self.scrape
     }
 
     fn close(&mut self) {
-        for (family, open) in self.scrape.families.iter_mut().zip(&mut self.open) {
-            self.scrape.quality.duplicates += open.close(family);
+        for number in 0..self.open.len() {
+            let twice = self.open[number].close(&mut self.scrape.families[number]);
+            self.duplicates(number, &twice);
         }
+    }
+
+    /// What the last child of the family had more than once.
+    fn duplicates(&mut self, family: usize, twice: &[Member]) {
+        let family = &self.scrape.families[family];
+        let Some(child) = family.children().checked_sub(1) else { return };
+        self.scrape.quality.duplicates += twice.len() as u64;
+        let room = DUPLICATES_KEPT.saturating_sub(self.scrape.quality.duplicate_series.len());
+        let series: Vec<String> = twice.iter().take(room).map(|member| self.scrape.series_text(family, child, *member)).collect();
+        self.scrape.quality.duplicate_series.extend(series);
     }
 
     /// Whether a name that both have means the same to both: where its TYPE stands behind its first samples, one store knows it and the other
@@ -302,12 +322,12 @@ impl Open {
         self.next[column] = if strings.get(known) == label.value { known } else { strings.intern(label.value) };
     }
 
-    /// Makes the open child a row; returns how many of its samples were duplicates.
-    fn close(&mut self, family: &mut Family) -> u64 {
+    /// Makes the open child a row; returns those of its samples that were duplicates.
+    fn close(&mut self, family: &mut Family) -> Vec<Member> {
+        let mut duplicates = Vec::new();
         if self.members.is_empty() {
-            return 0;
+            return duplicates;
         }
-        let mut duplicates = 0;
         if family.layouts.get(self.last_layout as usize) != Some(&self.members) {
             self.last_layout = match self.layouts.get(&self.members) {
                 Some(layout) => *layout,
@@ -367,16 +387,16 @@ fn has_quantile(sample: &Sample<'_>) -> bool {
     sample.labels.iter().any(|label| label.name == "quantile" && !label.value.is_empty())
 }
 
-/// The first of equal members stays.
-fn remove_duplicates(members: &mut Vec<Member>, values: &mut Vec<f64>) -> u64 {
-    let before = members.len();
+/// The first of equal members stays; returns the others.
+fn remove_duplicates(members: &mut Vec<Member>, values: &mut Vec<f64>) -> Vec<Member> {
     let mut seen = rustc_hash::FxHashSet::default();
     let first: Vec<bool> = members.iter().map(|member| seen.insert(*member)).collect();
+    let removed = members.iter().zip(&first).filter(|(_, first)| !**first).map(|(member, _)| *member).collect();
     let mut keep = first.iter();
     members.retain(|_| keep.next().copied().unwrap_or(true));
     let mut keep = first.iter();
     values.retain(|_| keep.next().copied().unwrap_or(true));
-    (before - members.len()) as u64
+    removed
 }
 
 fn summarize(exemplar: &exposition::Exemplar<'_>, child: u32, member: Member) -> Exemplar {

@@ -34,6 +34,8 @@ pub struct Quality {
     pub samples: u64,
     /// Samples of a series that was there already; a server keeps the first.
     pub duplicates: u64,
+    /// The first [`DUPLICATES_KEPT`] of the series that these are of.
+    pub duplicate_series: Vec<String>,
     /// Samples of metrics with so many labels that no more of it can be kept.
     pub left_out: u64,
     /// Samples with a timestamp of their own.
@@ -50,12 +52,21 @@ impl Quality {
         self.bytes += other.bytes;
         self.samples += other.samples;
         self.duplicates += other.duplicates;
+        self.duplicate_series.extend(other.duplicate_series);
+        self.keep_few_duplicates();
         self.left_out += other.left_out;
         self.timestamped += other.timestamped;
         self.problems.extend(other.problems);
         self.problems.truncate(PROBLEMS_KEPT);
         self.errors += other.errors;
         self.warnings += other.warnings;
+    }
+
+    /// Each of them once.
+    pub fn keep_few_duplicates(&mut self) {
+        let mut seen = rustc_hash::FxHashSet::default();
+        self.duplicate_series.retain(|series| seen.insert(series.clone()));
+        self.duplicate_series.truncate(DUPLICATES_KEPT);
     }
 }
 
@@ -68,6 +79,7 @@ pub struct Found {
 }
 
 pub const PROBLEMS_KEPT: usize = 1000;
+pub const DUPLICATES_KEPT: usize = 10;
 
 /// Series that belong together: those of one `# TYPE`, or of one name that none was given for.
 ///
@@ -217,6 +229,16 @@ impl Scrape {
 
     pub fn text(&self, id: Id) -> &str {
         self.strings.get(id)
+    }
+
+    /// A series as an endpoint writes it, without its value.
+    pub fn series_text(&self, family: &Family, child: usize, member: Member) -> String {
+        let escape = |id: Id| self.text(id).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let mut labels: Vec<String> =
+            family.labels(child).map(|(name, value)| format!("{}=\"{}\"", self.text(name), escape(value))).collect();
+        labels.extend(member.role.bound_label().map(|label| format!("{label}=\"{}\"", escape(member.bound))));
+        let name = self.series_name(family, member.role);
+        if labels.is_empty() { name } else { format!("{name}{{{}}}", labels.join(",")) }
     }
 
     /// The full name of a series.

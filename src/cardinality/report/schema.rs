@@ -42,7 +42,7 @@ pub fn lines(profile: &Profile, mut write: impl FnMut(&Line<'_>) -> Result<()>) 
 #[derive(Serialize)]
 #[serde(untagged)]
 pub enum Line<'a> {
-    Header(Box<Envelope<Target<'a>, Quality, Empty>>),
+    Header(Box<Envelope<Target<'a>, Quality<'a>, Empty>>),
     Metric {
         #[serde(rename = "type")]
         kind: &'static str,
@@ -78,13 +78,15 @@ pub struct Target<'a> {
 }
 
 #[derive(Serialize)]
-pub struct Quality {
+pub struct Quality<'a> {
     format: Option<&'static str>,
     /// Whose rules decide what is an error.
     parser: &'static str,
     prometheus_version: &'static str,
     samples: u64,
     duplicates: u64,
+    /// The first few series of these.
+    duplicate_series: &'a [String],
     timestamped: u64,
     errors: u64,
     warnings: u64,
@@ -211,7 +213,7 @@ impl Summary {
     }
 }
 
-fn envelope<B: Serialize>(profile: &Profile, body: B) -> Envelope<Target<'_>, Quality, B> {
+fn envelope<B: Serialize>(profile: &Profile, body: B) -> Envelope<Target<'_>, Quality<'_>, B> {
     let quality = &profile.scrape.quality;
     let quality = Quality {
         format: quality.format.map(format_name),
@@ -222,6 +224,7 @@ fn envelope<B: Serialize>(profile: &Profile, body: B) -> Envelope<Target<'_>, Qu
         prometheus_version: PROMETHEUS,
         samples: quality.samples,
         duplicates: quality.duplicates,
+        duplicate_series: &quality.duplicate_series,
         timestamped: quality.timestamped,
         errors: quality.errors,
         warnings: quality.warnings,

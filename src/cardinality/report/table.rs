@@ -33,6 +33,7 @@ pub fn write(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
         findings::write(gate, view.limit, out)?;
     }
     problems(profile, out)?;
+    duplicates(&profile.scrape, out)?;
     totals(profile, out)
 }
 
@@ -196,6 +197,19 @@ fn problems(profile: &Profile, out: &mut Output) -> Result<()> {
         dim(out, &format!("... and {}", output::count(more, "more problem")))?;
     }
     Ok(())
+}
+
+fn duplicates(scrape: &Scrape, out: &mut Output) -> Result<()> {
+    const SHOWN: usize = 3;
+    let twice = &scrape.quality.duplicate_series;
+    if !twice.is_empty() {
+        blank(out)?;
+    }
+    for series in twice.iter().take(SHOWN) {
+        let text = out.style().paint(Paint::Warning, "in there more than once");
+        line(out, &format!("{text}: {}", output::escape(series)))?;
+    }
+    if twice.len() > SHOWN { dim(out, "... and more of that kind") } else { Ok(()) }
 }
 
 fn totals(profile: &Profile, out: &mut Output) -> Result<()> {

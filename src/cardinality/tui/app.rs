@@ -316,11 +316,8 @@ impl<'a> App<'a> {
                 continue;
             }
             for (member, value) in family.members(child).iter().zip(family.values(child)) {
-                let mut labels: Vec<String> = family.labels(child).map(|(name, value)| self.pair(name, value)).collect();
-                labels.extend(member.role.bound_label().map(|label| format!("{label}=\"{}\"", self.scrape().text(member.bound))));
-                let name = self.scrape().series_name(family, member.role);
-                let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-                lines.push(escape(&format!("{name}{labels} {value}")).into_owned());
+                let series = self.scrape().series_text(family, child, *member);
+                lines.push(escape(&format!("{series} {value}")).into_owned());
             }
             if lines.len() >= MOST_LINES && child + 1 < family.children() {
                 lines.push("(and more)".to_owned());
@@ -329,11 +326,6 @@ impl<'a> App<'a> {
         }
         let title = format!("{}, rebuilt from what was read", escape(self.metric_name(metric)));
         self.over = Over::Raw { title, lines, top: 0 };
-    }
-
-    fn pair(&self, name: Id, value: Id) -> String {
-        let value = self.scrape().text(value).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        format!("{}=\"{value}\"", self.scrape().text(name))
     }
 }
 
