@@ -44,6 +44,28 @@ fn what_the_server_takes_is_no_error() {
     }
 }
 
+#[test]
+fn a_program_is_a_process_by_its_name_and_no_scrape_by_its_path() {
+    let folder = folder(&[]);
+    std::fs::copy("/bin/true", folder.path().join("nobody-runs-this")).unwrap();
+    let run = cardinality(folder.path(), &["nobody-runs-this", "--port", "9"]);
+    assert_eq!(run.code, 3, "it is looked for among the processes: {}", run.stderr);
+    let run = cardinality(folder.path(), &["./nobody-runs-this"]);
+    assert_eq!((run.code, run.stdout.as_str()), (5, ""));
+    assert!(run.stderr.starts_with("error: ./nobody-runs-this is a program, not a saved scrape\nhint: "), "{}", run.stderr);
+}
+
+#[test]
+fn noise_is_told_in_few_lines_and_nobody_is_advised_to_take_it() {
+    let folder = folder(&[]);
+    let noise: Vec<u8> = (1..40_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    std::fs::write(folder.path().join("noise"), noise).unwrap();
+    let run = cardinality(folder.path(), &["noise"]);
+    assert_eq!(run.code, 5);
+    assert!(run.stderr.contains("nothing of it could be read as metrics") && !run.stderr.contains("--lenient"), "{}", run.stderr);
+    assert!(run.stdout.len() < 2000, "{}", run.stdout);
+}
+
 /// Samples of one series side by side, and with others between them.
 #[test]
 fn series_that_are_there_twice_are_named() {

@@ -33,7 +33,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CardinalityArgs {
-    /// URL, file, `-` for standard input, or process: its id, or its name where no file is called so
+    /// URL, file, `-` for standard input, or process: its id, or its name where no file but its program is called so
     ///
     /// Series of several sources are told apart by the label `instance`.
     #[arg(value_name = "SOURCE", required = true)]
@@ -210,6 +210,15 @@ impl CardinalityArgs {
         match (profile.failed.len(), quality.errors) {
             (0, 0) => None,
             (0, _) if self.lenient => None,
+            (0, _) if profile.scrape.series() == 0 && quality.problems.iter().all(|found| found.problem.line > 0) => {
+                let problems = count(quality.errors, "error");
+                let error = Error::io(format!("nothing of it could be read as metrics: {problems}"));
+                Some(
+                    error.hint(
+                        "a scrape is Prometheus text, OpenMetrics or protobuf, as /metrics serves it; may be compressed by gzip or zstd",
+                    ),
+                )
+            }
             (0, errors) => {
                 let error = match quality.problems.iter().find(|found| found.problem.line == 0) {
                     Some(Found { source, problem }) => Error::io(format!("{source}: {problem}; it is profiled all the same")),

@@ -185,7 +185,10 @@ fn problems(profile: &Profile, out: &mut Output) -> Result<()> {
     for Found { source, problem } in quality.problems.iter().take(SHOWN) {
         let place = if several { format!("{source}: ") } else { String::new() };
         line(out, &output::escape(&format!("{place}{problem}")))?;
-        if !problem.excerpt.is_empty() {
+        // Of bytes that are no text, hardly any would be shown as they are.
+        let garbled = problem.excerpt.chars().filter(|c| c.is_control() || *c == char::REPLACEMENT_CHARACTER).count();
+        let is_text = garbled < 4 || garbled * 4 < problem.excerpt.chars().count();
+        if !problem.excerpt.is_empty() && is_text {
             // Escapes take more room than what they stand for.
             let before: String = problem.excerpt.chars().take(problem.caret).collect();
             line(out, &format!("    {}", output::escape(&problem.excerpt)))?;

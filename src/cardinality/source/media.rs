@@ -48,6 +48,11 @@ pub fn looks_like_metrics(begin: &[u8]) -> bool {
     line.starts_with(name) && words.any(|word| word.parse::<f64>().is_ok())
 }
 
+/// Whether a file begins as an executable of Linux does.
+pub fn is_program(begin: &[u8]) -> bool {
+    begin.starts_with(b"\x7fELF")
+}
+
 /// Whether the beginning of a body is that of a web page. No format of metrics begins with `<`.
 pub fn is_html(begin: &[u8]) -> bool {
     let begin = begin.strip_prefix(b"\xef\xbb\xbf").unwrap_or(begin).trim_ascii_start();

@@ -43,8 +43,8 @@ pub enum Source {
 }
 
 impl Source {
-    /// A word of digits is a process id. Any other word that has a slash, or that a file is called, is that file: to mean a process
-    /// where a file has its name, give the process id. The rest are names of processes.
+    /// A word of digits is a process id. Any other word that has a slash, or that a file is called, is that file, unless it is a program: to
+    /// mean a process where another file has its name, give the process id. The rest are names of processes.
     ///
     /// Errors, Usage: a bad URL, or `host:port` without `http://`.
     pub fn parse(word: &str, options: &FetchOptions) -> Result<Source> {
@@ -72,7 +72,7 @@ impl Source {
                 Error::usage(format!("'{word}' is no file, and no URL without http://")).hint(format!("goscope cardinality http://{word}"))
             );
         }
-        match word.contains('/') || path.exists() {
+        match word.contains('/') || path.exists() && !is_program(path) {
             true => Ok(Source::File(path.to_owned())),
             false => Ok(Source::Process(word.to_owned())),
         }
@@ -293,6 +293,11 @@ fn file(path: &Path, limit: u64) -> Result<Fetched> {
     if media::is_html(&begin) {
         return Err(web_page().about(shown));
     }
+    if media::is_program(&begin) {
+        let name = path.file_name().unwrap_or_default().display();
+        return Err(Error::io(format!("{shown} is a program, not a saved scrape"))
+            .hint(format!("for a process that runs it: goscope cardinality {name}, or its process id")));
+    }
     if Encoding::of(&begin) != Encoding::Identity {
         return stream(shown, limit, move || Ok(Box::new(file)));
     }
@@ -306,6 +311,12 @@ fn file(path: &Path, limit: u64) -> Result<Fetched> {
         plain_file: Some(PlainFile { path: path.to_owned(), bytes: about.len() }),
         body: Body::of_file(file, shown),
     })
+}
+
+fn is_program(path: &Path) -> bool {
+    let mut begin = [0; 4];
+    let is_file = path.metadata().is_ok_and(|about| about.is_file());
+    is_file && File::open(path).and_then(|mut file| file.read_exact(&mut begin)).is_ok() && media::is_program(&begin)
 }
 
 fn stdin(limit: u64) -> Result<Fetched> {

@@ -105,7 +105,7 @@ fn carriage_returns_alone_are_told_where_the_first_one_is() {
     assert_eq!(items(b"a{b=\"c\"} 1 2\rb 2\r"), [format!("1:13: {wrong}")]);
     assert_eq!(items(b"# TYPE a gauge\ra 1\r"), [format!("1:15: {wrong}")]);
     let swallowed = "warning 1:12: a carriage return: what is behind it is taken for a part of the help text";
-    assert_eq!(items(b"# HELP a bc\ra 1\rb 2\r\nc 3\n"), ["help a bc\ra 1\rb 2\r", swallowed, "c{} @22+4"]);
+    assert_eq!(items(b"# HELP a bc\ra 1\rb 2\r\nc 3\n"), ["help a bc\ra 1\rb 2\r", swallowed, "c{} @21+4"]);
 }
 
 #[test]
