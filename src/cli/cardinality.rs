@@ -185,7 +185,7 @@ impl CardinalityArgs {
         let options = self.reading.options()?;
         let scraper = |word: &String| {
             let source = Source::parse(word, &options)?;
-            Scraper::new(source, options.clone(), |word| target::resolve(word, &self.wait, context.console))
+            Scraper::new(source, options.clone(), |word| target::resolve(word, target::Programs::Any, &self.wait, context.console))
         };
         self.sources.iter().map(scraper).collect()
     }
