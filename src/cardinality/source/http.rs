@@ -22,14 +22,29 @@ use crate::error::{Error, Result};
 const MOST_REDIRECTS: usize = 10;
 const SCRAPE_TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 
-/// What a URL is called in all output: a password in it is not for others.
+/// What a URL is called in all output: a password in it is not for others, nor what else lets somebody in.
 pub fn shown(url: &Url) -> String {
     let mut url = url.clone();
     if !url.username().is_empty() || url.password().is_some() {
         let _ = url.set_username("***"); // fails only without a host
         let _ = url.set_password(None);
     }
+    if let Some(query) = url.query() {
+        let hide = |pair: &str| match pair.split_once('=') {
+            Some((key, value)) if !value.is_empty() && is_secret(key) => format!("{key}=***"),
+            _ => pair.to_owned(),
+        };
+        let query: Vec<String> = query.split('&').map(hide).collect();
+        url.set_query(Some(&query.join("&")));
+    }
     url.to_string()
+}
+
+/// By the names that are used for such parameters; all other parameters tell what was asked for.
+fn is_secret(key: &str) -> bool {
+    const WORDS: [&str; 10] = ["token", "secret", "passw", "pwd", "auth", "key", "credential", "signature", "session", "jwt"];
+    let key = key.to_ascii_lowercase();
+    WORDS.iter().any(|word| key.contains(word)) || key == "sig" || key == "code"
 }
 
 /// Its connections live in the network namespace of the thread that made it.
