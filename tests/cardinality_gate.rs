@@ -173,6 +173,11 @@ fn a_baseline_lets_the_same_pass_and_names_what_grew() {
     assert_eq!(json["changes"][0]["gone"], 0);
     assert_eq!(json["changes"][0]["new_label_values"], 20);
     assert_eq!(cardinality(folder.path(), &["new.prom", "--baseline", "base.json", "--max-growth", "50%"]).code, 0);
+    // Named even where no row was asked for; what was not there has not grown.
+    std::fs::write(folder.path().join("more.prom"), shop(40).replace("open 1\n", "") + &shop(60).replace("logins", "logouts")).unwrap();
+    let run = cardinality(folder.path(), &["more.prom", "--baseline", "base.json", "--limit", "0", "--detail", "0"]);
+    assert!(run.stderr.contains("logouts_total is new and has 60 series, more than 9"), "{}", run.stderr);
+    assert!(run.stdout.contains("\nlogouts_total") && !run.stdout.contains("\nlogins_total"), "{}", run.stdout);
     // The other way round nothing grows.
     assert_eq!(cardinality(folder.path(), &["new.prom", "--save-baseline", "new.json"]).code, 0);
     assert_eq!(cardinality(folder.path(), &["old.prom", "--baseline", "new.json"]).code, 0);
@@ -257,6 +262,14 @@ fn no_baseline_is_saved_of_a_scrape_that_is_not_whole() {
 }
 
 #[test]
+fn growth_is_told_in_figures_that_can_be_read() {
+    let folder = folder(&[("a.prom", &shop(40)), ("b.prom", &shop(2000))]);
+    let args = ["a.prom", "b.prom", "--successive", "--interval", "60", "--max-series", "4000"];
+    let told = cardinality(folder.path(), &args).stdout;
+    assert!(told.contains("  117,600\n") && told.contains("4,000 series in about 1m01s, if as many come in each hour"), "{told}");
+}
+
+#[test]
 fn what_does_not_grow_has_no_hours() {
     let folder = folder(&[("a.prom", &shop(40)), ("b.prom", &shop(40))]);
     let run =
@@ -272,7 +285,7 @@ fn the_first_signal_ends_the_window_with_what_was_seen() {
     let mut command = std::process::Command::new("env");
     command.arg("--default-signal").arg(env!("CARGO_BIN_EXE_goscope")).args(["cardinality", &server.url()]);
     command.args(["--interval", "1h", "--count", "9"]).current_dir(folder.path());
-    let child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     server.requests.recv().unwrap();
     // From the end of the first scrape on a signal ends the window; before, it ends goscope, which is not what is tested.
     let waits = || std::fs::read_to_string(format!("/proc/{}/wchan", child.id())).unwrap_or_default().contains("futex");
@@ -285,6 +298,7 @@ fn the_first_signal_ends_the_window_with_what_was_seen() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(String::from_utf8(output.stdout).unwrap().contains("21 series"));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "warning: there was one scrape only: growth cannot be told\n");
 }
 
 #[test]

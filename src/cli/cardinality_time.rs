@@ -67,6 +67,9 @@ impl TimeArgs {
                 }
             }
         }
+        if self.interval.is_some() && scrapes.taken.len() == 1 && scrapes.broken_off.is_none() {
+            context.console.warning("there was one scrape only: growth cannot be told");
+        }
         Ok(scrapes)
     }
 

@@ -16,6 +16,8 @@ pub enum Rule {
     LabelValues,
     /// Growth since a baseline.
     Growth,
+    /// The same of a metric that was not there.
+    New,
 }
 
 impl Rule {
@@ -25,7 +27,7 @@ impl Rule {
             Rule::Series => "max-series",
             Rule::SeriesPerMetric => "max-series-per-metric",
             Rule::LabelValues => "max-label-values",
-            Rule::Growth => "baseline",
+            Rule::Growth | Rule::New => "baseline",
         }
     }
 }

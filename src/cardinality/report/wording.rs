@@ -109,6 +109,7 @@ pub fn finding_text(finding: &Finding) -> String {
         Rule::Series => format!("{seen} series, more than {limit}; the biggest metric is {metric}{}", label(", by its label ")),
         Rule::SeriesPerMetric => format!("{metric} has {seen} series, more than {limit}{}", label(", by its label ")),
         Rule::LabelValues => format!("{metric} has {seen} values of{}, more than {limit}", label(" ")),
+        Rule::New => format!("{metric} is new and has {seen} series, more than {limit}{}", label(", by its label ")),
         Rule::Growth => format!("{metric} has grown to {seen} series, more than {limit}{}", label(", by its label ")),
     }
 }
