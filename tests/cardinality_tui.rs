@@ -20,13 +20,17 @@ struct Terminal {
 
 impl Terminal {
     fn start() -> Terminal {
+        let body = format!("{}/client_golang.txt", scrapes().display());
+        Terminal::run(&format!("{} cardinality {body} --tui", env!("CARGO_BIN_EXE_goscope")), 120)
+    }
+
+    fn run(goscope: &str, columns: u16) -> Terminal {
         let folder = tempfile::tempdir().unwrap();
-        let goscope = format!("{} cardinality {}/client_golang.txt --tui", env!("CARGO_BIN_EXE_goscope"), scrapes().display());
-        let shell = format!("stty cols 120 rows 30; stty -a >before; {goscope}; echo $? >code; stty -a >after");
+        let shell = format!("stty cols {columns} rows 30; stty -a >before; {goscope}; echo $? >code; stty -a >after");
         let mut command = Command::new("script");
         command.args(["--quiet", "--command", &format!("sh -c '{shell}'"), "/dev/null"]).current_dir(folder.path());
         let script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        Terminal { script, folder, screen: vt100::Parser::new(size(30), size(120), 0), drawn: Vec::new() }
+        Terminal { script, folder, screen: vt100::Parser::new(size(30), size(columns), 0), drawn: Vec::new() }
     }
 
     /// Waits until that is on the screen.
@@ -76,6 +80,17 @@ fn it_searches_opens_and_leaves() {
 }
 
 #[test]
+fn a_scrape_that_is_piped_in_leaves_the_keys_to_the_terminal() {
+    let goscope = format!("cat {}/client_golang.txt | {} cardinality - --tui", scrapes().display(), env!("CARGO_BIN_EXE_goscope"));
+    let mut terminal = Terminal::run(&goscope, 120);
+    terminal.expect("? help");
+    terminal.type_in("s");
+    terminal.expect("by name");
+    terminal.type_in("q");
+    assert_eq!(terminal.end(), "0");
+}
+
+#[test]
 fn a_signal_ends_it_and_the_terminal_is_as_before() {
     let mut terminal = Terminal::start();
     terminal.expect("? help");
@@ -95,7 +110,7 @@ fn descendant(pid: u32) -> u32 {
 fn without_a_terminal_it_is_refused() {
     let run = cardinality(&scrapes(), &["client_golang.txt", "--tui"]);
     assert_eq!(run.code, 2);
-    assert_eq!(run.stderr, "error: --tui needs a terminal on standard input and output\nhint: --format table prints the same\n");
+    assert_eq!(run.stderr, "error: --tui needs a terminal on standard output, and for keys\nhint: --format table prints the same\n");
 }
 
 fn size(cells: u16) -> std::num::NonZero<u16> {

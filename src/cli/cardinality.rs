@@ -30,6 +30,9 @@ Examples:
 /// Profile what explodes a /metrics endpoint
 ///
 /// How many series it has, which metric and which label makes them, and what would be left without that label.
+///
+/// A child is one set of label values, with one series or, in a histogram, many. BODY is what a metric takes of the response. OUTLOOK is what the
+/// counts say of the future: growing where more children are to come, bounded where all seem to be there.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CardinalityArgs {
@@ -166,10 +169,11 @@ pub fn run(args: &CardinalityArgs, context: &Context) -> Result<()> {
 }
 
 fn terminal_wanted(context: &Context) -> Result<()> {
-    let there = context.open()?.style().width.is_some() && std::io::stdin().is_terminal();
-    match there {
+    // Where standard input is a pipe, keys are read from the terminal itself, as crossterm does.
+    let keys = || std::io::stdin().is_terminal() || std::fs::File::open("/dev/tty").is_ok();
+    match context.open()?.style().width.is_some() && keys() {
         true => Ok(()),
-        false => Err(Error::usage("--tui needs a terminal on standard input and output").hint("--format table prints the same")),
+        false => Err(Error::usage("--tui needs a terminal on standard output, and for keys").hint("--format table prints the same")),
     }
 }
 
