@@ -44,6 +44,23 @@ fn what_the_server_takes_is_no_error() {
     }
 }
 
+/// 30 MB, of which one series is worth keeping. Each sample took 25 bytes.
+#[test]
+fn a_body_that_says_the_same_without_end_does_not_fill_the_memory() {
+    let folder = folder(&[]);
+    let mut child = command(folder.path(), &["-", "--format", "json"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let block = "up 1\n".repeat(60_000);
+    (0..100).for_each(|_| input.write_all(block.as_bytes()).unwrap());
+    drop(input);
+    let document: serde_json::Value = serde_json::from_reader(child.stdout.take().unwrap()).unwrap();
+    let used = child.wait4().unwrap();
+    assert!(used.status.success());
+    assert_eq!((&document["total_series"], &document["quality"]["duplicates"]), (&1.into(), &5_999_999.into()));
+    assert_eq!(document["quality"]["duplicate_series"], serde_json::json!(["up"]));
+    assert!(used.rusage.maxrss < 60 << 20, "{} bytes", used.rusage.maxrss);
+}
+
 #[test]
 fn a_program_is_a_process_by_its_name_and_no_scrape_by_its_path() {
     let folder = folder(&[]);

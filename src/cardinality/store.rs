@@ -46,8 +46,21 @@ struct Open {
     order: Vec<usize>,
     layouts: FxHashMap<Vec<Member>, u32>,
     last_layout: u32,
+    /// Members of the child when they were last looked through for duplicates, and what was found.
+    looked_through: usize,
+    twice: Twice,
+    /// Rows of the family when they were last put together.
+    united: usize,
     /// Cells of the sample that is being added.
     next: Vec<Id>,
+}
+
+/// Samples of one child that were there already.
+#[derive(Default)]
+struct Twice {
+    count: u64,
+    /// The first few.
+    members: Vec<Member>,
 }
 
 impl Store {
@@ -150,9 +163,12 @@ impl Store {
             open.set(family, &mut self.scrape.strings, place, Label { name, value });
         }
 
-        let mut twice = Vec::new();
+        let (mut of_child, mut of_family) = (Twice::default(), (0, Vec::new()));
         if open.next != open.cells || open.members.is_empty() {
-            twice = open.close(family);
+            of_child = open.close(family);
+            if family.children() >= MANY_ROWS.max(2 * open.united) {
+                of_family = open.unite(family);
+            }
             std::mem::swap(&mut open.cells, &mut open.next);
         }
         open.members.push(member);
@@ -165,9 +181,11 @@ impl Store {
             family.native.push((child, histogram.clone()));
         }
         family.exemplars.extend(sample.exemplars.iter().map(|exemplar| summarize(exemplar, child, member)));
-        if !twice.is_empty() {
-            self.duplicates(booking.family, &twice);
+        if open.members.len() >= CROWD.max(2 * open.looked_through) {
+            open.look_through();
         }
+        self.told_twice(booking.family, &of_child);
+        self.united(booking.family, of_family);
     }
 
     /// Where a sample goes: into the family that declares its name, or its name without the suffix of a type.
@@ -216,13 +234,9 @@ impl Store {
     pub fn finish(mut self) -> Scrape {
         self.close();
         for number in 0..self.scrape.families.len() {
-            let (count, twice) = children::unite(&mut self.scrape.families[number]);
-            let family = &self.scrape.families[number];
-            let series: Vec<String> = twice.into_iter().map(|(child, member)| self.scrape.series_text(family, child, member)).collect();
-            self.scrape.quality.duplicate_series.extend(series);
-            self.scrape.quality.duplicates += count;
+            let twice = self.open[number].unite(&mut self.scrape.families[number]);
+            self.united(number, twice);
         }
-        self.scrape.quality.keep_few_duplicates();
         self.scrape.families.retain(|family| family.children() > 0);
         self.scrape
     }
@@ -230,18 +244,28 @@ impl Store {
     fn close(&mut self) {
         for number in 0..self.open.len() {
             let twice = self.open[number].close(&mut self.scrape.families[number]);
-            self.duplicates(number, &twice);
+            self.told_twice(number, &twice);
         }
     }
 
     /// What the last child of the family had more than once.
-    fn duplicates(&mut self, family: usize, twice: &[Member]) {
+    fn told_twice(&mut self, family: usize, twice: &Twice) {
         let family = &self.scrape.families[family];
-        let Some(child) = family.children().checked_sub(1) else { return };
-        self.scrape.quality.duplicates += twice.len() as u64;
-        let room = DUPLICATES_KEPT.saturating_sub(self.scrape.quality.duplicate_series.len());
-        let series: Vec<String> = twice.iter().take(room).map(|member| self.scrape.series_text(family, child, *member)).collect();
-        self.scrape.quality.duplicate_series.extend(series);
+        if twice.count > 0
+            && let Some(child) = family.children().checked_sub(1)
+        {
+            let series: Vec<String> = twice.members.iter().map(|member| self.scrape.series_text(family, child, *member)).collect();
+            self.scrape.quality.add_duplicates(twice.count, series);
+        }
+    }
+
+    /// What pieces of the family's children had in common.
+    fn united(&mut self, family: usize, (count, twice): (u64, Vec<(usize, Member)>)) {
+        if count > 0 {
+            let family = &self.scrape.families[family];
+            let series: Vec<String> = twice.into_iter().map(|(child, member)| self.scrape.series_text(family, child, member)).collect();
+            self.scrape.quality.add_duplicates(count, series);
+        }
     }
 
     /// Whether a name that both have means the same to both: where its TYPE stands behind its first samples, one store knows it and the other
@@ -323,16 +347,15 @@ impl Open {
     }
 
     /// Makes the open child a row; returns those of its samples that were duplicates.
-    fn close(&mut self, family: &mut Family) -> Vec<Member> {
-        let mut duplicates = Vec::new();
+    fn close(&mut self, family: &mut Family) -> Twice {
         if self.members.is_empty() {
-            return duplicates;
+            return Twice::default();
         }
         if family.layouts.get(self.last_layout as usize) != Some(&self.members) {
             self.last_layout = match self.layouts.get(&self.members) {
                 Some(layout) => *layout,
                 None => {
-                    duplicates = remove_duplicates(&mut self.members, &mut self.values);
+                    self.look_through();
                     children::layout_number(&mut self.layouts, &mut family.layouts, &self.members)
                 }
             };
@@ -349,9 +372,31 @@ impl Open {
         family.first_value.push(family.values.len() as u32);
         family.values.append(&mut self.values);
         self.members.clear();
-        duplicates
+        self.looked_through = 0;
+        std::mem::take(&mut self.twice)
+    }
+
+    /// Of equal members of the child the first one stays.
+    fn look_through(&mut self) {
+        let again = remove_duplicates(&mut self.members, &mut self.values);
+        self.twice.count += again.len() as u64;
+        self.twice.members.extend(again.into_iter().take(DUPLICATES_KEPT.saturating_sub(self.twice.members.len())));
+        self.looked_through = self.members.len();
+    }
+
+    /// Puts the pieces of each child of the family together, while none is open.
+    fn unite(&mut self, family: &mut Family) -> (u64, Vec<(usize, Member)>) {
+        let twice = children::unite(family);
+        self.united = family.children();
+        self.layouts = family.layouts.iter().cloned().zip(0..).collect();
+        twice
     }
 }
+
+/// A child with more series is looked through for duplicates at times, and a family with more rows for pieces of one child: a body that says
+/// the same without end must not fill the memory. Small in tests, so that these get there.
+const CROWD: usize = if cfg!(test) { 4 } else { 4096 };
+const MANY_ROWS: usize = if cfg!(test) { 8 } else { 4 << 20 };
 
 /// A table with a column for each of thousands of labels is nearly empty, and takes memory by the square of the body.
 fn is_full(family: &Family) -> bool {
@@ -407,5 +452,59 @@ fn summarize(exemplar: &exposition::Exemplar<'_>, child: u32, member: Member) ->
         characters: texts().map(|text| text.chars().count() as u32).sum(),
         bytes: texts().map(|text| text.len() as u32).sum(),
         timestamped: exemplar.timestamp_ms.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::exposition::{Parser, Rules};
+
+    fn read(body: &str) -> Scrape {
+        let mut store = Store::new();
+        Parser::new(Format::OpenMetrics1, Rules::Prometheus).parse(body.as_bytes(), true, &mut |item| store.add(item));
+        store.finish()
+    }
+
+    /// Series with their values and exemplars, in order.
+    fn told(scrape: &Scrape) -> Vec<String> {
+        let mut told = Vec::new();
+        for family in &scrape.families {
+            for child in 0..family.children() {
+                let exemplars = family.exemplars.iter().filter(|exemplar| exemplar.child as usize == child).count();
+                let members = family.members(child).iter().zip(family.values(child));
+                let series = members.map(|(member, value)| format!("{} {value}", scrape.series_text(family, child, *member)));
+                told.extend(series.chain([format!("{exemplars} exemplars")]));
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn what_is_said_again_and_again_is_kept_once() {
+        let child = |a: usize, value: usize| {
+            format!(
+                "h_bucket{{a=\"{a}\",le=\"1.0\"}} {value} # {{t=\"{a}\"}} 1\nh_bucket{{a=\"{a}\",le=\"+Inf\"}} {value}\nh_count{{a=\"{a}\"}} {value}\n"
+            )
+        };
+        let head = "# TYPE h histogram\n";
+        let once: String = (0..5).map(|a| child(a, 1)).collect();
+        let plain = read(&format!("{head}{once}# EOF\n"));
+        for rounds in 1..40 {
+            let again: String = (0..rounds).flat_map(|round| (0..5).map(move |a| child(a, 1 + round))).collect();
+            let scrape = read(&format!("{head}{again}# EOF\n"));
+            let series = |scrape: &Scrape| told(scrape).into_iter().filter(|line| !line.ends_with("exemplars")).collect::<Vec<_>>();
+            assert_eq!(series(&scrape), series(&plain), "{rounds} rounds");
+            assert_eq!(scrape.quality.duplicates, 15 * (rounds as u64 - 1));
+            assert_eq!(scrape.families[0].exemplars.len(), 5 * rounds);
+            assert!(scrape.families[0].exemplars.iter().all(|exemplar| scrape.text(scrape.families[0].columns[0].cells[exemplar.child as usize]).parse() == Ok(exemplar.child)));
+            let side_by_side: String = (0..5).map(|a| child(a, 1).repeat(rounds)).collect();
+            let scrape = read(&format!("{head}{side_by_side}# EOF\n"));
+            assert_eq!(series(&scrape), series(&plain), "{rounds} times");
+            assert_eq!(scrape.quality.duplicates, 15 * (rounds as u64 - 1));
+            let named = if rounds == 1 { 0 } else { DUPLICATES_KEPT };
+            assert_eq!(scrape.quality.duplicate_series.len(), named.min(15), "{rounds}: {:?}", scrape.quality.duplicate_series);
+        }
+        assert_eq!(told(&plain)[3], "1 exemplars");
     }
 }

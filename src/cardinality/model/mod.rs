@@ -51,9 +51,7 @@ impl Quality {
     pub fn add(&mut self, other: Quality) {
         self.bytes += other.bytes;
         self.samples += other.samples;
-        self.duplicates += other.duplicates;
-        self.duplicate_series.extend(other.duplicate_series);
-        self.keep_few_duplicates();
+        self.add_duplicates(other.duplicates, other.duplicate_series);
         self.left_out += other.left_out;
         self.timestamped += other.timestamped;
         self.problems.extend(other.problems);
@@ -62,8 +60,9 @@ impl Quality {
         self.warnings += other.warnings;
     }
 
-    /// Each of them once.
-    pub fn keep_few_duplicates(&mut self) {
+    pub fn add_duplicates(&mut self, count: u64, series: Vec<String>) {
+        self.duplicates += count;
+        self.duplicate_series.extend(series);
         let mut seen = rustc_hash::FxHashSet::default();
         self.duplicate_series.retain(|series| seen.insert(series.clone()));
         self.duplicate_series.truncate(DUPLICATES_KEPT);
