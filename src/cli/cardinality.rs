@@ -34,7 +34,7 @@ Examples:
 /// A child is one set of label values, with one series or, in a histogram, many. BODY is what a metric takes of the response. OUTLOOK is what the
 /// counts say of the future: growing where more children are to come, bounded where all seem to be there.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct CardinalityArgs {
     /// URL, file, `-` for standard input, or process: its id, or its name where no file but its program is called so
     ///

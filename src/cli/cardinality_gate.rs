@@ -36,7 +36,7 @@ pub struct GateArgs {
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
     /// Growth that the baseline allows, in percent; fewer than ten new series of a metric never count
-    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = values::percent, requires = "baseline")]
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = values::percent, allow_hyphen_values = true, requires = "baseline")]
     max_growth: f64,
     /// Save counts and hashes of this scrape to FILE, for --baseline; no label value is in there
     #[arg(long, value_name = "FILE")]

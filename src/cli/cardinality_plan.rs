@@ -22,7 +22,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "N", requires = "suggest")]
     budget: Option<u64>,
     /// How far p50, p90 and p99 may be off when buckets are left out
-    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = values::percent)]
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = values::percent, allow_hyphen_values = true)]
     bucket_error: f64,
     /// A bucket that has to stay, as that of a service level objective (repeatable)
     #[arg(long, value_name = "LE")]

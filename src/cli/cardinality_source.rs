@@ -26,10 +26,10 @@ pub struct SourceArgs {
     #[arg(long, value_name = "ENCODING", value_enum, default_value = "gzip")]
     compression: Compression,
     /// Time for one scrape, as a whole
-    #[arg(long, value_name = "DURATION", value_parser = values::period, default_value = "10s")]
+    #[arg(long, value_name = "DURATION", value_parser = values::period, allow_hyphen_values = true, default_value = "10s")]
     timeout: Duration,
     /// Refuse a body that has SIZE or more when decompressed; uncompressed files have no limit
-    #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "1GiB")]
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true, default_value = "1GiB")]
     body_limit: u64,
     /// Send a header, 'Name: value'; '@FILE' takes all lines of FILE (repeatable)
     ///

@@ -17,7 +17,7 @@ use crate::formats::exposition::Rules;
 #[command(next_help_heading = "Growth")]
 pub struct TimeArgs {
     /// Scrape again after this time, and tell what grew; Ctrl-C ends it with what was seen
-    #[arg(long, value_name = "DURATION", value_parser = values::period)]
+    #[arg(long, value_name = "DURATION", value_parser = values::period, allow_hyphen_values = true)]
     interval: Option<Duration>,
     /// How many scrapes
     #[arg(long, value_name = "N", requires = "interval", default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..))]
