@@ -44,6 +44,16 @@ impl Terminal {
         }
     }
 
+    fn expect_gone(&mut self, text: &str) {
+        let mut bytes = [0; 4096];
+        while self.screen.screen().contents().contains(text) {
+            let count = self.script.stdout.as_mut().unwrap().read(&mut bytes).unwrap();
+            assert!(count > 0, "{text:?} is still there:\n{}", self.screen.screen().contents());
+            self.screen.process(&bytes[..count]);
+            self.drawn.extend(&bytes[..count]);
+        }
+    }
+
     fn type_in(&mut self, keys: &str) {
         let input = self.script.stdin.as_mut().unwrap();
         input.write_all(keys.as_bytes()).and_then(|()| input.flush()).unwrap();
@@ -92,11 +102,54 @@ fn a_scrape_that_is_piped_in_leaves_the_keys_to_the_terminal() {
 
 #[test]
 fn a_signal_ends_it_and_the_terminal_is_as_before() {
+    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
+        let mut terminal = Terminal::start();
+        terminal.expect("? help");
+        send(descendant(terminal.script.id()), signal);
+        assert_eq!(terminal.end(), "0", "{signal}");
+    }
+}
+
+fn send(pid: u32, signal: i32) {
+    // SAFETY: no memory is passed; the process is a descendant of this test.
+    assert_eq!(unsafe { libc::kill(pid as libc::pid_t, signal) }, 0);
+}
+
+#[test]
+fn ctrl_z_gives_the_terminal_back_until_it_goes_on() {
     let mut terminal = Terminal::start();
     terminal.expect("? help");
     let goscope = descendant(terminal.script.id());
-    // SAFETY: no memory is passed; the process is a descendant of this test.
-    assert_eq!(unsafe { libc::kill(goscope as libc::pid_t, libc::SIGTERM) }, 0);
+    let is_stopped = || std::fs::read_to_string(format!("/proc/{goscope}/stat")).unwrap().contains(") T ");
+    terminal.type_in("\x1a");
+    terminal.expect_gone("? help");
+    while !is_stopped() {
+        std::thread::yield_now();
+    }
+    send(goscope, libc::SIGCONT);
+    terminal.expect("? help");
+    terminal.type_in("q");
+    assert_eq!(terminal.end(), "0");
+}
+
+#[test]
+fn raw_lines_that_are_too_long_say_so_and_move_along_to_their_value() {
+    let goscope = format!("{} cardinality {}/client_golang.txt --tui", env!("CARGO_BIN_EXE_goscope"), scrapes().display());
+    let mut terminal = Terminal::run(&goscope, 60);
+    terminal.expect("? help");
+    terminal.type_in("r");
+    terminal.expect("rebuilt");
+    terminal.expect("…");
+    assert!(!terminal.screen.screen().contents().contains("le=\"+Inf\"} "));
+    for _ in 0..5 {
+        terminal.type_in("l");
+    }
+    terminal.expect("le=\"+Inf\"} ");
+    for _ in 0..5 {
+        terminal.type_in("h");
+    }
+    terminal.expect("http_request_duration_seconds_bucket{");
+    terminal.type_in("qq");
     assert_eq!(terminal.end(), "0");
 }
 

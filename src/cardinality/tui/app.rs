@@ -11,6 +11,8 @@ use crate::output::escape;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     Stay,
+    /// Ctrl-Z, which a terminal in raw mode hands over as a key.
+    Suspend,
     Leave,
 }
 
@@ -55,14 +57,17 @@ pub enum Row {
 pub enum Over {
     Nothing,
     Help,
-    /// Lines of the exposition, and the first one that is shown.
+    /// Lines of the exposition, and the first line and column that are shown.
     Raw {
         title: String,
         lines: Vec<String>,
         top: usize,
+        left: usize,
     },
 }
 
+/// Columns that a raw line moves at a time.
+const SIDEWAYS: usize = 20;
 /// More raw lines than this are not made.
 const MOST_LINES: usize = 20_000;
 
@@ -130,6 +135,9 @@ impl<'a> App<'a> {
         if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c') {
             return Next::Leave;
         }
+        if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('z') {
+            return Next::Suspend;
+        }
         if self.typing {
             self.on_search_key(key.code);
             return Next::Stay;
@@ -177,10 +185,15 @@ impl<'a> App<'a> {
     }
 
     fn on_over_key(&mut self, code: KeyCode) {
-        if let Over::Raw { lines, top, .. } = &mut self.over
+        if let Over::Raw { lines, top, left, .. } = &mut self.over
             && !matches!(code, KeyCode::Esc | KeyCode::Char('q' | 'r'))
         {
-            *top = moved(code, *top, lines.len(), self.page);
+            let longest = || lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
+            match code {
+                KeyCode::Left | KeyCode::Char('h') => *left = left.saturating_sub(SIDEWAYS),
+                KeyCode::Right | KeyCode::Char('l') if *left + SIDEWAYS < longest() => *left += SIDEWAYS,
+                code => *top = moved(code, *top, lines.len(), self.page),
+            }
             return;
         }
         self.over = Over::Nothing;
@@ -325,7 +338,7 @@ impl<'a> App<'a> {
             }
         }
         let title = format!("{}, rebuilt from what was read", escape(self.metric_name(metric)));
-        self.over = Over::Raw { title, lines, top: 0 };
+        self.over = Over::Raw { title, lines, top: 0, left: 0 };
     }
 }
 
