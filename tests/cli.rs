@@ -492,18 +492,20 @@ fn a_window_ends_with_the_first_signal() {
 }
 
 #[test]
-fn an_aborted_run_leaves_no_temporary_file() {
+fn an_aborted_run_leaves_no_temporary_file_and_tells_the_signal() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("out");
     let args = ["info", "never-comes", "--wait", "-o", file.to_str().unwrap()];
-    let mut child = heeding_signals(&args).spawn().unwrap();
-    while fs::read_dir(dir.path()).unwrap().count() == 0 {
-        std::thread::yield_now();
+    for (signal, ended) in [("HUP", 129), ("INT", 130), ("QUIT", 131), ("TERM", 143)] {
+        let mut child = heeding_signals(&args).spawn().unwrap();
+        while fs::read_dir(dir.path()).unwrap().count() == 0 {
+            std::thread::yield_now();
+        }
+        // The handler is installed before the file is made.
+        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(ended), "{signal}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
-    // The handler is installed before the file is made.
-    assert!(Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 /// A copy that other users may run: the build directory may not be open to them.
