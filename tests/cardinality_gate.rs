@@ -270,6 +270,14 @@ fn growth_is_told_in_figures_that_can_be_read() {
 }
 
 #[test]
+fn a_baseline_that_cannot_be_written_is_named() {
+    let folder = folder(&[("a.prom", &shop(3))]);
+    let run = cardinality(folder.path(), &["a.prom", "--save-baseline", "/dev/full"]);
+    assert_eq!(run.code, 5);
+    assert!(run.stderr.starts_with("error: cannot write /dev/full: No space left"), "{}", run.stderr);
+}
+
+#[test]
 fn what_does_not_grow_has_no_hours() {
     let folder = folder(&[("a.prom", &shop(40)), ("b.prom", &shop(40))]);
     let run =

@@ -154,6 +154,7 @@ fn no_port_at_all_and_none_that_serves_metrics() {
     for part in ["serves metrics under /metrics", &format!(":{}", running.port(0)), &format!(":{}", running.port(1)), "404", "--path"] {
         assert!(text.contains(part), "{part} is missing: {text}");
     }
+    assert!(running.scrape(default()).1.is_empty(), "what the error says is not said before it as well");
     let error = running.scrape(FetchOptions { port: Some(running.port(1)), ..default() }).0.unwrap_err();
     assert!(error.kind.exit_code() == 5 && error.to_string().contains("404"), "{error}");
 }

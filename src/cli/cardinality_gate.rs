@@ -96,7 +96,7 @@ impl GateArgs {
         let metrics = baseline::sketch(&profile.scrape, salt);
         let baseline = Baseline { captured_at: profile.captured_at, salt, metrics };
         let mut out = Output::open(Some(path), Color::Never)?;
-        out.write_all(&baseline_file::to_bytes(&baseline)).map_err(Error::write)?;
+        out.write_all(&baseline_file::to_bytes(&baseline)).map_err(|error| Error::write_to(path, error))?;
         out.finish()?;
         Ok(None)
     }
