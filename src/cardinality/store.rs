@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::children;
-use super::model::{Column, DUPLICATES_KEPT, Exemplar, Family, Found, Id, Member, PROBLEMS_KEPT, Role, Scrape};
+use super::model::{Column, DUPLICATES_KEPT, Exemplar, Family, Found, Id, Member, PROBLEMS_KEPT, Quality, Role, Scrape, Strings};
 use crate::formats::exposition::{self, Format, Item, Label, MetricType, Problem, Sample, Severity, Value};
 
 #[derive(Default)]
@@ -61,6 +61,19 @@ struct Twice {
     count: u64,
     /// The first few.
     members: Vec<Member>,
+}
+
+impl Twice {
+    /// Of the child that was closed last.
+    #[inline]
+    fn tell(&self, family: &Family, strings: &Strings, quality: &mut Quality) {
+        if self.count > 0
+            && let Some(child) = family.children().checked_sub(1)
+        {
+            let series = self.members.iter().map(|member| family.series_text(strings, child, *member)).collect();
+            quality.add_duplicates(self.count, series);
+        }
+    }
 }
 
 impl Store {
@@ -163,11 +176,11 @@ impl Store {
             open.set(family, &mut self.scrape.strings, place, Label { name, value });
         }
 
-        let (mut of_child, mut of_family) = (Twice::default(), (0, Vec::new()));
         if open.next != open.cells || open.members.is_empty() {
-            of_child = open.close(family);
+            let twice = open.close(family);
+            twice.tell(family, &self.scrape.strings, &mut self.scrape.quality);
             if family.children() >= MANY_ROWS.max(2 * open.united) {
-                of_family = open.unite(family);
+                open.unite(family, &self.scrape.strings, &mut self.scrape.quality);
             }
             std::mem::swap(&mut open.cells, &mut open.next);
         }
@@ -184,8 +197,6 @@ impl Store {
         if open.members.len() >= CROWD.max(2 * open.looked_through) {
             open.look_through();
         }
-        self.told_twice(booking.family, &of_child);
-        self.united(booking.family, of_family);
     }
 
     /// Where a sample goes: into the family that declares its name, or its name without the suffix of a type.
@@ -233,38 +244,17 @@ impl Store {
     /// Families without samples are left out; children that came in several pieces are put together.
     pub fn finish(mut self) -> Scrape {
         self.close();
-        for number in 0..self.scrape.families.len() {
-            let twice = self.open[number].unite(&mut self.scrape.families[number]);
-            self.united(number, twice);
+        for (family, open) in self.scrape.families.iter_mut().zip(&mut self.open) {
+            open.unite(family, &self.scrape.strings, &mut self.scrape.quality);
         }
         self.scrape.families.retain(|family| family.children() > 0);
         self.scrape
     }
 
     fn close(&mut self) {
-        for number in 0..self.open.len() {
-            let twice = self.open[number].close(&mut self.scrape.families[number]);
-            self.told_twice(number, &twice);
-        }
-    }
-
-    /// What the last child of the family had more than once.
-    fn told_twice(&mut self, family: usize, twice: &Twice) {
-        let family = &self.scrape.families[family];
-        if twice.count > 0
-            && let Some(child) = family.children().checked_sub(1)
-        {
-            let series: Vec<String> = twice.members.iter().map(|member| self.scrape.series_text(family, child, *member)).collect();
-            self.scrape.quality.add_duplicates(twice.count, series);
-        }
-    }
-
-    /// What pieces of the family's children had in common.
-    fn united(&mut self, family: usize, (count, twice): (u64, Vec<(usize, Member)>)) {
-        if count > 0 {
-            let family = &self.scrape.families[family];
-            let series: Vec<String> = twice.into_iter().map(|(child, member)| self.scrape.series_text(family, child, member)).collect();
-            self.scrape.quality.add_duplicates(count, series);
+        for (family, open) in self.scrape.families.iter_mut().zip(&mut self.open) {
+            let twice = open.close(family);
+            twice.tell(family, &self.scrape.strings, &mut self.scrape.quality);
         }
     }
 
@@ -324,7 +314,7 @@ impl Store {
 
 impl Open {
     /// Takes over one label of the sample that is being added; `place` is its number among them.
-    fn set(&mut self, family: &mut Family, strings: &mut super::model::Strings, place: usize, label: Label<'_>) {
+    fn set(&mut self, family: &mut Family, strings: &mut Strings, place: usize, label: Label<'_>) {
         let column = match self.order.get(place) {
             Some(&column) if strings.get(family.columns[column].name) == label.name => column,
             _ => {
@@ -385,11 +375,12 @@ impl Open {
     }
 
     /// Puts the pieces of each child of the family together, while none is open.
-    fn unite(&mut self, family: &mut Family) -> (u64, Vec<(usize, Member)>) {
-        let twice = children::unite(family);
+    fn unite(&mut self, family: &mut Family, strings: &Strings, quality: &mut Quality) {
+        let (count, twice) = children::unite(family);
         self.united = family.children();
         self.layouts = family.layouts.iter().cloned().zip(0..).collect();
-        twice
+        let series = twice.into_iter().map(|(child, member)| family.series_text(strings, child, member)).collect();
+        quality.add_duplicates(count, series);
     }
 }
 

@@ -209,6 +209,16 @@ impl Family {
         self.values.len() as u64
     }
 
+    /// A series as an endpoint writes it, without its value.
+    pub fn series_text(&self, strings: &Strings, child: usize, member: Member) -> String {
+        let escape = |id: Id| strings.get(id).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let mut labels: Vec<String> =
+            self.labels(child).map(|(name, value)| format!("{}=\"{}\"", strings.get(name), escape(value))).collect();
+        labels.extend(member.role.bound_label().map(|label| format!("{label}=\"{}\"", escape(member.bound))));
+        let name = format!("{}{}", strings.get(self.name), member.role.suffix());
+        if labels.is_empty() { name } else { format!("{name}{{{}}}", labels.join(",")) }
+    }
+
     /// How often something was counted in a child: the value of a counter, the count of a histogram or summary.
     pub fn events(&self, child: usize) -> Option<f64> {
         let wanted = |role: Role| match self.kind {
@@ -230,14 +240,8 @@ impl Scrape {
         self.strings.get(id)
     }
 
-    /// A series as an endpoint writes it, without its value.
     pub fn series_text(&self, family: &Family, child: usize, member: Member) -> String {
-        let escape = |id: Id| self.text(id).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        let mut labels: Vec<String> =
-            family.labels(child).map(|(name, value)| format!("{}=\"{}\"", self.text(name), escape(value))).collect();
-        labels.extend(member.role.bound_label().map(|label| format!("{label}=\"{}\"", escape(member.bound))));
-        let name = self.series_name(family, member.role);
-        if labels.is_empty() { name } else { format!("{name}{{{}}}", labels.join(",")) }
+        family.series_text(&self.strings, child, member)
     }
 
     /// The full name of a series.
