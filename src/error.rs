@@ -66,6 +66,13 @@ impl Error {
             _ => Self::io("cannot write the result").because(error),
         }
     }
+    /// The same of a file.
+    pub fn write_to(path: &std::path::Path, error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::write(error),
+            _ => Self::io(format!("cannot write {}", path.display())).because(error),
+        }
+    }
     /// Names what the error is about: `about: message`.
     pub fn about(mut self, about: impl fmt::Display) -> Self {
         self.message = format!("{about}: {}", self.message);

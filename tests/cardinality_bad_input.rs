@@ -44,6 +44,60 @@ fn what_the_server_takes_is_no_error() {
     }
 }
 
+/// 30 MB, of which one series is worth keeping. Each sample took 25 bytes.
+#[test]
+fn a_body_that_says_the_same_without_end_does_not_fill_the_memory() {
+    let folder = folder(&[]);
+    let mut child = command(folder.path(), &["-", "--format", "json"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let block = "up 1\n".repeat(60_000);
+    (0..100).for_each(|_| input.write_all(block.as_bytes()).unwrap());
+    drop(input);
+    let document: serde_json::Value = serde_json::from_reader(child.stdout.take().unwrap()).unwrap();
+    let used = child.wait4().unwrap();
+    assert!(used.status.success());
+    assert_eq!((&document["total_series"], &document["quality"]["duplicates"]), (&1.into(), &5_999_999.into()));
+    assert_eq!(document["quality"]["duplicate_series"], serde_json::json!(["up"]));
+    assert!(used.rusage.maxrss < 60 << 20, "{} bytes", used.rusage.maxrss);
+}
+
+#[test]
+fn a_program_is_a_process_by_its_name_and_no_scrape_by_its_path() {
+    let folder = folder(&[]);
+    std::fs::copy("/bin/true", folder.path().join("nobody-runs-this")).unwrap();
+    let run = cardinality(folder.path(), &["nobody-runs-this", "--port", "9"]);
+    assert_eq!(run.code, 3, "it is looked for among the processes: {}", run.stderr);
+    let run = cardinality(folder.path(), &["./nobody-runs-this"]);
+    assert_eq!((run.code, run.stdout.as_str()), (5, ""));
+    assert!(run.stderr.starts_with("error: ./nobody-runs-this is a program, not a saved scrape\nhint: "), "{}", run.stderr);
+}
+
+#[test]
+fn noise_is_told_in_few_lines_and_nobody_is_advised_to_take_it() {
+    let folder = folder(&[]);
+    let noise: Vec<u8> = (1..40_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    std::fs::write(folder.path().join("noise"), noise).unwrap();
+    let run = cardinality(folder.path(), &["noise"]);
+    assert_eq!(run.code, 5);
+    assert!(run.stderr.contains("nothing of it could be read as metrics") && !run.stderr.contains("--lenient"), "{}", run.stderr);
+    assert!(run.stdout.len() < 2000, "{}", run.stdout);
+}
+
+/// Samples of one series side by side, and with others between them.
+#[test]
+fn series_that_are_there_twice_are_named() {
+    let histogram = "# TYPE h histogram\nh_bucket{p=\"x\",le=\"1\"} 1\nh_bucket{p=\"x\",le=\"1\"} 2\nh_sum{p=\"x\"} 1\n";
+    let folder =
+        folder(&[("body.prom", &format!("a{{b=\"c\\nd\"}} 1\na{{b=\"c\\nd\"}} 2\na{{b=\"e\"}} 1\na{{b=\"c\\nd\"}} 3\n{histogram}"))]);
+    let run = cardinality(folder.path(), &["body.prom", "--format", "json"]);
+    let json = run.json();
+    assert_eq!((run.code, &json["quality"]["duplicates"], &json["total_series"]), (0, &3.into(), &4.into()));
+    let series = ["a{b=\"c\\nd\"}", "h_bucket{p=\"x\",le=\"1.0\"}"];
+    assert_eq!(json["quality"]["duplicate_series"], serde_json::json!(series));
+    let table = cardinality(folder.path(), &["body.prom"]).stdout;
+    assert!(series.iter().all(|series| table.contains(&format!("in there more than once: {series}\n"))), "{table}");
+}
+
 #[test]
 fn bytes_that_are_no_text_are_refused_line_by_line() {
     let folder = folder(&[]);

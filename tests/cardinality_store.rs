@@ -59,7 +59,7 @@ fn series_are_booked_by_their_name_not_by_the_last_type() {
 #[test]
 fn a_server_adds_its_own_label_and_renames_the_endpoints() {
     let mut store = Store::new();
-    store.begin_body(Format::Text, Some(("instance", "a:1")));
+    store.begin_body("a", Format::Text, Some(("instance", "a:1")));
     add(&mut store, "x", &[("instance", "inner")], 1.0);
     let scrape = store.finish();
     let labels = [("exported_instance", "inner"), ("instance", "a:1")].map(|(n, v)| (n.to_owned(), v.to_owned()));

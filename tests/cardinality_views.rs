@@ -66,3 +66,30 @@ fn go_tool_pprof_reads_the_profile() {
         assert!(text.contains(&format!("of {total} total")), "{name}: {text}");
     }
 }
+
+/// What a terminal of that width shows, without what follows the tables.
+fn on_terminal(columns: u16, args: &str) -> Vec<String> {
+    let goscope = format!("{} cardinality {args} --color never", env!("CARGO_BIN_EXE_goscope"));
+    let shell = format!("stty cols {columns} rows 50; {goscope}");
+    let output = Command::new("script").args(["--quiet", "--command", &shell, "/dev/null"]).current_dir(scrapes()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| line.trim_end().to_owned()).collect()
+}
+
+#[test]
+fn a_narrow_terminal_shows_whole_names_and_more_than_one_value() {
+    let wide = cardinality(&scrapes(), &["kubestate.txt"]).stdout;
+    let names: Vec<&str> = wide.lines().skip(1).take_while(|line| !line.is_empty()).map(|line| line.split(' ').next().unwrap()).collect();
+    for columns in [60, 80, 100, 120] {
+        let lines = on_terminal(columns, "kubestate.txt");
+        let table = lines.split(|line| line.is_empty()).next().unwrap();
+        assert!(table.iter().all(|line| line.chars().count() <= usize::from(columns)), "{columns}: {table:#?}");
+        let shown: Vec<&str> = table.iter().skip(1).map(|line| line.split(' ').next().unwrap()).take(20).collect();
+        if columns >= 80 {
+            assert_eq!(shown, names, "{columns}");
+        }
+        let distinct: std::collections::BTreeSet<&&str> = shown.iter().collect();
+        assert_eq!(distinct.len(), shown.len(), "names are told apart in {columns} columns: {shown:?}");
+    }
+    let pods = on_terminal(80, "kubestate.txt --top 3").into_iter().find(|line| line.starts_with("  pod ")).unwrap();
+    assert!(pods.contains(" (5), catal"), "{pods}");
+}

@@ -252,6 +252,42 @@ fn every_global_option_has_a_variable() {
 }
 
 #[test]
+fn an_error_names_the_variable_that_its_value_comes_from() {
+    let told = |args: &[&str], name: &str, value: &str| {
+        let output = goscope(args).env(name, value).output().unwrap();
+        assert_eq!(code(&output), 2, "{name}={value}");
+        stderr(&output)
+    };
+    for (name, value) in [("GOSCOPE_FORMAT", "xml"), ("GOSCOPE_COLOR", "blue"), ("GOSCOPE_QUIET", "garbage"), ("GOSCOPE_VERBOSE", "maybe")]
+    {
+        let told = told(&["ps"], name, value);
+        assert!(told.contains(&format!("hint: the value comes from the environment variable {name}\n")), "{told}");
+    }
+    let typed = told(&["ps", "--format", "xml"], "GOSCOPE_FORMAT", "json");
+    assert!(!typed.contains("environment"), "{typed}");
+}
+
+#[test]
+fn an_empty_variable_is_none() {
+    for name in ["GOSCOPE_FORMAT", "GOSCOPE_OUTPUT", "GOSCOPE_COLOR", "GOSCOPE_QUIET", "GOSCOPE_VERBOSE"] {
+        let output = goscope(&["ps"]).env(name, "").output().unwrap();
+        assert_eq!(code(&output), 0, "{name}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_negative_value_is_told_as_such() {
+    for args in
+        [&["cardinality", "x", "--timeout", "-5s"][..], &["cardinality", "x", "--interval", "-1"], &["goroutines", "x", "--watch", "-1s"]]
+    {
+        let told = stderr(&run(args));
+        assert!(told.starts_with("error: invalid value '-") && told.contains("a duration is not negative"), "{told}");
+    }
+    let told = stderr(&run(&["cardinality", "x", "--max-series", "-5"]));
+    assert!(told.starts_with("error: invalid value '-5' for '--max-series <N>'"), "{told}");
+}
+
+#[test]
 fn json_is_what_the_schemas_say() {
     let service = service("schemas");
     let free = ["unknown"];
@@ -456,18 +492,20 @@ fn a_window_ends_with_the_first_signal() {
 }
 
 #[test]
-fn an_aborted_run_leaves_no_temporary_file() {
+fn an_aborted_run_leaves_no_temporary_file_and_tells_the_signal() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("out");
     let args = ["info", "never-comes", "--wait", "-o", file.to_str().unwrap()];
-    let mut child = heeding_signals(&args).spawn().unwrap();
-    while fs::read_dir(dir.path()).unwrap().count() == 0 {
-        std::thread::yield_now();
+    for (signal, ended) in [("HUP", 129), ("INT", 130), ("QUIT", 131), ("TERM", 143)] {
+        let mut child = heeding_signals(&args).spawn().unwrap();
+        while fs::read_dir(dir.path()).unwrap().count() == 0 {
+            std::thread::yield_now();
+        }
+        // The handler is installed before the file is made.
+        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(ended), "{signal}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
-    // The handler is installed before the file is made.
-    assert!(Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 /// A copy that other users may run: the build directory may not be open to them.

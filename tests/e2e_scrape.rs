@@ -208,6 +208,19 @@ fn a_password_in_a_url_is_sent_and_never_shown() {
 }
 
 #[test]
+fn a_token_in_a_url_is_sent_and_never_shown() {
+    let server = Server::with("503 Service Unavailable", TEXT, "");
+    let url = format!("{}?module=http&access_token=S3CR3T&X-Api-Key=S3CR3T", server.url());
+    let (code, _, told) = goscope(&[&url], b"");
+    assert_eq!(code, Some(5));
+    assert!(server.requests.recv().unwrap().contains("?module=http&access_token=S3CR3T&X-Api-Key=S3CR3T "));
+    assert!(told.contains("?module=http&access_token=***&X-Api-Key=***: ") && !told.contains("S3CR3T"), "{told}");
+    let server = Server::with("200 OK", TEXT, BODY);
+    let (code, document, told) = goscope(&[&format!("{}?token=S3CR3T", server.url()), "--format", "json"], b"");
+    assert!(code == Some(0) && document.contains("?token=***") && !document.contains("S3CR3T") && told.is_empty(), "{document}");
+}
+
+#[test]
 fn redirects_are_followed_without_credentials_for_another_server() {
     let last = Server::with("200 OK", TEXT, BODY);
     let location = format!("Location: {}?from=first\r\n", last.url());
@@ -377,8 +390,9 @@ fn the_command_reads_urls_and_standard_input_and_ends_with_the_code_of_what_went
     }
     assert!(good.requests.recv().unwrap().contains("Bearer s3cr3t"), "from the environment");
     let json = Server::with("200 OK", "Content-Type: application/json\r\n", BODY);
-    let (_, _, told) = goscope(&[&json.url()], b"");
-    assert!(told.contains("warning: a Prometheus server refuses this scrape") && told.contains("application/json"), "{told}");
+    let (code, _, told) = goscope(&[&json.url()], b"");
+    assert_eq!(code, Some(5));
+    assert!(told.contains("a Prometheus server refuses this scrape") && told.contains("application/json"), "{told}");
     let broken = Server::with("500 Internal Server Error", TEXT, "on fire");
     for (args, code, part) in [
         (&[broken.url().as_str()][..], 5, "500 Internal Server Error: on fire"),

@@ -3,6 +3,8 @@
 
 #[path = "support/service.rs"]
 mod service;
+#[path = "support/web.rs"]
+mod web;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -152,6 +154,7 @@ fn no_port_at_all_and_none_that_serves_metrics() {
     for part in ["serves metrics under /metrics", &format!(":{}", running.port(0)), &format!(":{}", running.port(1)), "404", "--path"] {
         assert!(text.contains(part), "{part} is missing: {text}");
     }
+    assert!(running.scrape(default()).1.is_empty(), "what the error says is not said before it as well");
     let error = running.scrape(FetchOptions { port: Some(running.port(1)), ..default() }).0.unwrap_err();
     assert!(error.kind.exit_code() == 5 && error.to_string().contains("404"), "{error}");
 }
@@ -195,6 +198,25 @@ fn the_command_names_the_ports_it_tries() {
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["total_series"], 2, "{document}");
     running.service.assert_unharmed();
+}
+
+/// This test itself is one.
+#[test]
+fn a_program_that_is_not_go_is_found_by_its_name_too() {
+    let server = web::Server::with("200 OK", web::TEXT, "up 1\nup_too 1\n");
+    let own = std::env::current_exe().unwrap();
+    let name = own.file_name().unwrap().to_str().unwrap();
+    let port = server.address.port().to_string();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_goscope")).args(["cardinality", name, "--port", &port, "--format", "json"]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{told}");
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["total_series"], 2, "{document}");
+    let output = Command::new(env!("CARGO_BIN_EXE_goscope")).args(["goroutines", name]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let output = Command::new(env!("CARGO_BIN_EXE_goscope")).args(["cardinality", "no-such-process"]).output().unwrap();
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: no process is called 'no-such-process'"));
 }
 
 /// Its sockets may be looked at, being of the same user; to enter its namespace takes CAP_SYS_ADMIN.

@@ -60,6 +60,12 @@ impl Authority {
 
 /// The port of an HTTPS server with a certificate for `name`, that wants one of its clients if `clients` is given.
 fn serve(authority: &Authority, name: &str, clients: Option<&Authority>) -> u16 {
+    let (certificate, key) = authority.sign(&[name]);
+    present(certificate.der(), &key, clients)
+}
+
+/// The same, with that certificate.
+fn present(certificate: &CertificateDer<'static>, key: &KeyPair, clients: Option<&Authority>) -> u16 {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
     let builder = match clients {
@@ -69,8 +75,7 @@ fn serve(authority: &Authority, name: &str, clients: Option<&Authority>) -> u16 
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let (certificate, key) = authority.sign(&[name]);
-    let chain: Vec<CertificateDer> = vec![certificate.der().clone()];
+    let chain: Vec<CertificateDer> = vec![certificate.clone()];
     let config = Arc::new(builder.with_single_cert(chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap()).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -123,6 +128,52 @@ fn a_certificate_must_be_of_a_trusted_authority_and_for_that_host() {
     refused(&by_address, trusting(&authority), &["not valid", "localhost", "--insecure"]);
     for url in [&url, &by_address] {
         assert_eq!(scrape(url, FetchOptions { insecure: true, ..FetchOptions::default() }).unwrap(), BODY.as_bytes());
+    }
+}
+
+/// As `openssl req -x509` makes it: its own issuer, said to be an authority's, and for the names of a server.
+fn self_signed(names: &[&str], days: std::ops::Range<i64>) -> (rcgen::Certificate, KeyPair) {
+    let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "self-signed");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let day = |offset: i64| {
+        let at = std::time::SystemTime::now() + Duration::from_secs(86_400 * 1000) - Duration::from_secs((86_400 * (1000 - offset)) as u64);
+        at.into()
+    };
+    (params.not_before, params.not_after) = (day(days.start), day(days.end));
+    let key = KeyPair::generate().unwrap();
+    (params.self_signed(&key).unwrap(), key)
+}
+
+#[test]
+fn a_self_signed_certificate_that_is_trusted_itself_is_taken_for_its_names_while_it_is_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let trusting = |name: &str, certificate: &rcgen::Certificate| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, certificate.pem()).unwrap();
+        FetchOptions { ca: Some(file), ..FetchOptions::default() }
+    };
+    let (own, key) = self_signed(&["localhost"], -1..1);
+    let url = format!("https://localhost:{}/metrics", present(own.der(), &key, None));
+    assert_eq!(scrape(&url, trusting("own.pem", &own)).unwrap(), BODY.as_bytes());
+    let by_address = url.replace("localhost", "127.0.0.1");
+    refused(&by_address, trusting("own.pem", &own), &["not valid for name", "localhost"]);
+    let (other, _) = self_signed(&["localhost"], -1..1);
+    refused(&url, trusting("other.pem", &other), &["--ca FILE", "--insecure"]);
+    let (old, key) = self_signed(&["localhost"], -9..-3);
+    let url = format!("https://localhost:{}/metrics", present(old.der(), &key, None));
+    refused(&url, trusting("old.pem", &old), &["it has expired, on 20"]);
+}
+
+#[test]
+fn a_key_of_another_certificate_is_told_as_such() {
+    let authority = Authority::new();
+    let (certificate, _) = authority.sign(&["client"]);
+    std::fs::write(authority.file("cert.pem"), certificate.pem()).unwrap();
+    std::fs::write(authority.file("key.pem"), KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let cert = Some((authority.file("cert.pem"), Some(authority.file("key.pem"))));
+    for options in [FetchOptions { cert: cert.clone(), ..FetchOptions::default() }, FetchOptions { cert, ..trusting(&authority) }] {
+        refused("https://localhost:1/", options, &["key.pem is not that of the certificate in ", "cert.pem"]);
     }
 }
 

@@ -65,11 +65,21 @@ pub fn read(path: &Path) -> Result<Baseline> {
     })
 }
 
+/// What every version has.
+#[derive(Deserialize)]
+struct Head {
+    schema: String,
+    schema_version: u32,
+}
+
 fn parse(bytes: &[u8]) -> std::result::Result<Baseline, String> {
-    let document: Document = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if document.schema != SCHEMA || document.schema_version != VERSION {
-        return Err(format!("it is {} version {}", document.schema, document.schema_version));
+    let head: Head = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    match (head.schema.as_str(), head.schema_version) {
+        (SCHEMA, VERSION) => {}
+        (SCHEMA, version) => return Err(format!("it is of another version of goscope (schema_version {version}, not {VERSION})")),
+        (schema, _) => return Err(format!("it is {schema}")),
     }
+    let document: Document = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let captured_at: SystemTime = humantime::parse_rfc3339(&document.captured_at).map_err(|error| error.to_string())?;
     let salt = u64::from_str_radix(&document.salt, 16).map_err(|error| format!("salt: {error}"))?;
     let metrics =
@@ -117,6 +127,8 @@ mod tests {
         {
             assert!(parse(good.replacen(from, to, 1).as_bytes()).is_err(), "{to}");
         }
+        let newer = parse(format!("{{\"schema\":\"{SCHEMA}\",\"schema_version\":2,\"taken\":1}}").as_bytes()).unwrap_err();
+        assert!(newer.contains("another version of goscope"), "{newer}");
         assert!(parse(b"").is_err() && parse(b"[]").is_err());
     }
 }

@@ -45,13 +45,18 @@ struct Excuse {
 pub fn read(path: &Path) -> Result<Budget> {
     let name = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| Error::io(format!("cannot read the budget file {name}")).because(error))?;
-    parse(&text).map_err(|why| {
+    let wrong = |why: String| {
         Error::usage(format!("{name}: {why}")).hint("its keys are total_series, default, metrics and waivers; see man goscope-cardinality")
-    })
+    };
+    let budget = parse(&text).map_err(wrong)?;
+    match budget.is_empty() {
+        true => Err(wrong("there is neither a limit nor a waiver in it".to_owned())),
+        false => Ok(budget),
+    }
 }
 
 fn parse(text: &str) -> std::result::Result<Budget, String> {
-    let document: Document = serde_saphyr::from_str(text).map_err(|error| one_line(&error.to_string()))?;
+    let document: Document = serde_saphyr::from_str(text).map_err(|error| unreadable(&error))?;
     let waivers = document.waivers.into_iter().map(waiver).collect::<std::result::Result<_, String>>()?;
     // Longer patterns say more; `*` comes last.
     let mut metrics: Vec<(Pattern, MetricBudget)> =
@@ -60,9 +65,19 @@ fn parse(text: &str) -> std::result::Result<Budget, String> {
     Ok(Budget { total_series: document.total_series, default: budget(document.default), metrics, waivers })
 }
 
-/// The first line of a message that may quote the file.
-fn one_line(message: &str) -> String {
-    message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("not YAML").to_owned()
+/// Its place, and what is wrong in words of budgets, not of the library.
+fn unreadable(error: &serde_saphyr::Error) -> String {
+    let message = error.to_string();
+    let told = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("not YAML");
+    let told = told.strip_prefix("error: ").unwrap_or(told);
+    let (place, what) = told.split_once(": ").filter(|(place, _)| place.starts_with("line ")).unwrap_or(("", told));
+    let what = what.split(", set DuplicateKeyPolicy").next().unwrap_or(what);
+    let what = match what {
+        "invalid u64" => "expected a whole number, not below 0".to_owned(),
+        "expected mapping start" => "expected `key: value`".to_owned(),
+        what => what.replace("duplicate mapping key:", "there twice:"),
+    };
+    if place.is_empty() { what } else { format!("{place}: {what}") }
 }
 
 fn budget(metric: Metric) -> MetricBudget {
@@ -118,7 +133,10 @@ waivers:
     fn what_it_does_not_mean_is_told() {
         for (text, told) in [
             ("total: 5", "total"),
-            ("total_series: many", "line 1"),
+            ("total_series: many", "line 1 column 15: expected a whole number, not below 0"),
+            ("metrics: {x: {series: -1}}", "expected a whole number"),
+            ("total_series: 5\ntotal_series: 6", "line 2 column 1: there twice: total_series"),
+            ("default: 5", "expected `key: value`"),
             ("waivers: [{metric: x, until: soon, reason: y}]", "'soon' is no date"),
             ("waivers: [{metric: x, until: 2027-01-31, reason: ''}]", "no reason"),
             ("- a", "line 1"),
@@ -126,6 +144,7 @@ waivers:
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(told) && !error.contains('\n'), "{text}: {error}");
+            assert!(!["error: ", "u64", "Policy", "mapping"].iter().any(|word| error.contains(word)), "{text}: {error}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::model::{Column, Exemplar, Family, Id, Member, Role, mix};
+use super::model::{Column, DUPLICATES_KEPT, Exemplar, Family, Id, Member, Role, mix};
 
 /// The number of a set of members among the family's layouts; a new one is added.
 pub fn layout_number(known: &mut FxHashMap<Vec<Member>, u32>, layouts: &mut Vec<Vec<Member>>, members: &[Member]) -> u32 {
@@ -15,10 +15,12 @@ pub fn layout_number(known: &mut FxHashMap<Vec<Member>, u32>, layouts: &mut Vec<
     layout
 }
 
-/// Puts rows with equal labels together, the first one's values winning. Returns how many series were there more than once.
-pub fn unite(family: &mut Family) -> u64 {
+/// Puts rows with equal labels together, the first one's values winning. Returns how many samples were of a series that was there
+/// already, and the first of those series.
+pub fn unite(family: &mut Family) -> (u64, Vec<(usize, Member)>) {
+    let mut twice = Vec::new();
     if !has_equal_rows(family) {
-        return 0;
+        return (0, twice);
     }
     let mut first: FxHashMap<Vec<Id>, usize> = FxHashMap::default();
     // For each child that stays, the rows that it is made of.
@@ -46,6 +48,8 @@ pub fn unite(family: &mut Family) -> u64 {
                 if seen.insert(*member) {
                     members.push(*member);
                     united.values.push(*value);
+                } else if twice.len() < DUPLICATES_KEPT {
+                    twice.push((united.layout.len(), *member));
                 }
             }
         }
@@ -61,7 +65,7 @@ pub fn unite(family: &mut Family) -> u64 {
     united.native.retain(|(child, _)| seen.insert(*child));
     united.bytes = family.bytes;
     *family = united;
-    (before - family.values.len()) as u64
+    ((before - family.values.len()) as u64, twice)
 }
 
 /// Puts the ids of other strings in place of a family's: `ids[old]` is the new one.

@@ -4,7 +4,7 @@ use super::halves;
 use super::model::Scrape;
 use super::source::{Fetched, Scraper};
 use super::store::Store;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::formats::exposition::{Format, Parser, Rules};
 
 /// What all sources of a run serve at one moment.
@@ -15,42 +15,46 @@ pub struct Collected {
     pub sources: Vec<String>,
     /// Sources of several that could not be read.
     pub failed: Vec<Error>,
-    /// What a server would not do with a source that goscope reads.
-    pub warnings: Vec<String>,
 }
 
 /// Scrapes all; the series of several sources get the label `instance`. `say` hears what is worth knowing meanwhile.
 ///
-/// Errors: those of the only source, or of the first when none of several could be read.
+/// Errors: those of the only source, or of all together when none of several could be read.
 pub fn collect(scrapers: &mut [Scraper], rules: Rules, say: &mut dyn FnMut(&str)) -> Result<Collected> {
     let several = scrapers.len() > 1;
-    let (mut store, mut sources, mut failed, mut warnings) = (Store::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut store, mut sources, mut failed) = (Store::new(), Vec::new(), Vec::new());
     for scraper in scrapers {
         match one(scraper, several, rules, &mut store, say) {
-            Ok((source, refused)) => {
-                warnings.extend(refused);
-                sources.push(source);
-            }
+            Ok(source) => sources.push(source),
             Err(error) => failed.push(error),
         }
     }
-    match failed.pop() {
-        Some(error) if sources.is_empty() => return Err(error),
-        last => failed.extend(last),
+    if sources.is_empty() {
+        return Err(none_of(failed));
     }
-    Ok(Collected { scrape: store.finish(), rules, sources, failed, warnings })
+    Ok(Collected { scrape: store.finish(), rules, sources, failed })
 }
 
-/// Returns its name, and why a server refuses it.
-fn one(
-    scraper: &mut Scraper,
-    several: bool,
-    rules: Rules,
-    store: &mut Store,
-    say: &mut dyn FnMut(&str),
-) -> Result<(String, Option<String>)> {
+/// All of them in one: the kind that goes before the others, what each says, and each hint once.
+fn none_of(mut failed: Vec<Error>) -> Error {
+    if failed.len() == 1 {
+        return failed.remove(0);
+    }
+    let kind = failed.iter().map(|error| error.kind).min().unwrap_or(Kind::Io);
+    let told: Vec<String> = failed.iter().map(ToString::to_string).collect();
+    let error = Error::new(kind, format!("none of {} sources could be read: {}", failed.len(), told.join("; ")));
+    let mut hints: Vec<String> = failed.into_iter().flat_map(|error| error.hints).collect();
+    hints.sort();
+    hints.dedup();
+    hints.into_iter().fold(error, Error::hint)
+}
+
+/// Returns its name.
+fn one(scraper: &mut Scraper, several: bool, rules: Rules, store: &mut Store, say: &mut dyn FnMut(&str)) -> Result<String> {
     let mut fetched = scraper.scrape(say)?;
-    store.begin_body(fetched.format, several.then_some(("instance", fetched.instance.as_str())));
+    let name = fetched.url.clone().unwrap_or_else(|| fetched.instance.clone());
+    store.begin_body(&name, fetched.format, several.then_some(("instance", fetched.instance.as_str())));
+    fetched.refused.iter().for_each(|why| store.refuse(why));
     match &fetched.plain_file {
         Some(file) if fetched.format == Format::Text && rules == Rules::Prometheus && file.bytes >= halves::WORTH => {
             halves::read(&file.path, file.bytes, store)
@@ -58,8 +62,7 @@ fn one(
         }
         _ => read(&mut fetched, rules, store)?,
     }
-    let refused = fetched.refused.map(|why| format!("a Prometheus server refuses this scrape: {why}"));
-    Ok((fetched.url.unwrap_or(fetched.instance), refused))
+    Ok(name)
 }
 
 /// Parses a body while it comes.

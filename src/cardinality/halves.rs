@@ -159,7 +159,12 @@ mod tests {
         }
         series.sort();
         let quality = &scrape.quality;
-        let problems = quality.problems.iter().map(|problem| format!("{}@{} {problem}", problem.offset, problem.excerpt)).collect();
+        let problems = quality
+            .problems
+            .iter()
+            .map(|found| &found.problem)
+            .map(|problem| format!("{}@{} {problem}", problem.offset, problem.excerpt))
+            .collect();
         (series, problems, [quality.samples, quality.duplicates, quality.errors, quality.timestamped])
     }
 

@@ -75,6 +75,8 @@ pub struct Growing {
 #[derive(Debug, Clone)]
 pub struct Gate {
     pub findings: Vec<gate::Finding>,
+    /// Entries of the budget file that are about nothing that is there, a sentence each.
+    pub unmatched: Vec<String>,
     /// Since the baseline, where there is one.
     pub changes: Option<Vec<Change>>,
 }

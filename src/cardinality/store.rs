@@ -3,10 +3,12 @@
 //! Samples of one child stand together in nearly every body, and repeat what the sample before them said. So each family keeps its last
 //! child open, and a label is looked up only when it differs from that child's.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
 use super::children;
-use super::model::{Column, Exemplar, Family, Id, Member, PROBLEMS_KEPT, Role, Scrape};
+use super::model::{Column, DUPLICATES_KEPT, Exemplar, Family, Found, Id, Member, PROBLEMS_KEPT, Quality, Role, Scrape, Strings};
 use crate::formats::exposition::{self, Format, Item, Label, MetricType, Problem, Sample, Severity, Value};
 
 #[derive(Default)]
@@ -21,6 +23,8 @@ pub struct Store {
     open: Vec<Open>,
     /// A TYPE stood behind samples that it is about.
     late_type: bool,
+    /// The name of the body, for what is wrong with it.
+    source: Arc<str>,
     /// A label that every series gets, as a server adds `instance`.
     target: Option<(String, String)>,
 }
@@ -47,8 +51,34 @@ struct Open {
     by_name: FxHashMap<Id, usize>,
     layouts: FxHashMap<Vec<Member>, u32>,
     last_layout: u32,
+    /// Members of the child when they were last looked through for duplicates, and what was found.
+    looked_through: usize,
+    twice: Twice,
+    /// Rows of the family when they were last put together.
+    united: usize,
     /// Cells of the sample that is being added.
     next: Vec<Id>,
+}
+
+/// Samples of one child that were there already.
+#[derive(Default)]
+struct Twice {
+    count: u64,
+    /// The first few.
+    members: Vec<Member>,
+}
+
+impl Twice {
+    /// Of the child that was closed last.
+    #[inline]
+    fn tell(&self, family: &Family, strings: &Strings, quality: &mut Quality) {
+        if self.count > 0
+            && let Some(child) = family.children().checked_sub(1)
+        {
+            let series = self.members.iter().map(|member| family.series_text(strings, child, *member)).collect();
+            quality.add_duplicates(self.count, series);
+        }
+    }
 }
 
 impl Store {
@@ -56,16 +86,17 @@ impl Store {
         Self::default()
     }
 
-    /// What is added from now on is of another body. With a label, its series get that: one of the same name that the endpoint itself serves
+    /// What is added from now on is of another body, called `source`. With a label, its series get that: one of the same name that the endpoint itself serves
     /// gets `exported_` before its name, as Prometheus has it without `honor_labels` (scrape/scrape.go, resolveConflictingExposedLabels).
-    pub fn begin_body(&mut self, format: Format, target: Option<(&str, &str)>) {
+    pub fn begin_body(&mut self, source: &str, format: Format, target: Option<(&str, &str)>) {
+        self.source = source.into();
         self.scrape.quality.format = Some(format);
         self.target = target.map(|(name, value)| (name.to_owned(), value.to_owned()));
     }
 
     /// An empty one for what is further behind in the same body.
     pub fn for_the_rest(&self) -> Store {
-        Store { target: self.target.clone(), ..Store::default() }
+        Store { source: self.source.clone(), target: self.target.clone(), ..Store::default() }
     }
 
     pub fn count_bytes(&mut self, bytes: usize) {
@@ -102,8 +133,15 @@ impl Store {
             Severity::Error => quality.errors += 1,
         }
         if quality.problems.len() < PROBLEMS_KEPT {
-            quality.problems.push(problem.clone());
+            quality.problems.push(Found { source: self.source.clone(), problem: problem.clone() });
         }
+    }
+
+    /// A server does not take the body at all, whatever is in it.
+    pub fn refuse(&mut self, why: &str) {
+        let message = format!("a Prometheus server refuses this scrape: {why}");
+        let (offset, line, column, caret) = (0, 0, 0, 0);
+        self.problem(&Problem { offset, line, column, message, excerpt: String::new(), caret, severity: Severity::Error });
     }
 
     fn sample(&mut self, sample: &Sample<'_>) {
@@ -144,7 +182,11 @@ impl Store {
         }
 
         if open.next != open.cells || open.members.is_empty() {
-            self.scrape.quality.duplicates += open.close(family);
+            let twice = open.close(family);
+            twice.tell(family, &self.scrape.strings, &mut self.scrape.quality);
+            if family.children() >= MANY_ROWS.max(2 * open.united) {
+                open.unite(family, &self.scrape.strings, &mut self.scrape.quality);
+            }
             std::mem::swap(&mut open.cells, &mut open.next);
         }
         open.members.push(member);
@@ -157,6 +199,9 @@ impl Store {
             family.native.push((child, histogram.clone()));
         }
         family.exemplars.extend(sample.exemplars.iter().map(|exemplar| summarize(exemplar, child, member)));
+        if open.members.len() >= CROWD.max(2 * open.looked_through) {
+            open.look_through();
+        }
     }
 
     /// Where a sample goes: into the family that declares its name, or its name without the suffix of a type.
@@ -204,8 +249,8 @@ impl Store {
     /// Families without samples are left out; children that came in several pieces are put together.
     pub fn finish(mut self) -> Scrape {
         self.close();
-        for family in &mut self.scrape.families {
-            self.scrape.quality.duplicates += children::unite(family);
+        for (family, open) in self.scrape.families.iter_mut().zip(&mut self.open) {
+            open.unite(family, &self.scrape.strings, &mut self.scrape.quality);
         }
         self.scrape.families.retain(|family| family.children() > 0);
         self.scrape
@@ -213,7 +258,8 @@ impl Store {
 
     fn close(&mut self) {
         for (family, open) in self.scrape.families.iter_mut().zip(&mut self.open) {
-            self.scrape.quality.duplicates += open.close(family);
+            let twice = open.close(family);
+            twice.tell(family, &self.scrape.strings, &mut self.scrape.quality);
         }
     }
 
@@ -240,7 +286,7 @@ impl Store {
     /// `lines`: how many there are before it.
     pub fn absorb(&mut self, mut other: Store, lines: u64) {
         self.close();
-        other.scrape.quality.problems.iter_mut().for_each(|problem| problem.line += lines);
+        other.scrape.quality.problems.iter_mut().for_each(|found| found.problem.line += lines);
         other.close();
         let ids: Vec<Id> =
             (0..other.scrape.strings.len()).map(|id| self.scrape.strings.intern(other.scrape.strings.get(Id(id as u32)))).collect();
@@ -273,7 +319,7 @@ impl Store {
 
 impl Open {
     /// Takes over one label of the sample that is being added; `place` is its number among them.
-    fn set(&mut self, family: &mut Family, strings: &mut super::model::Strings, place: usize, label: Label<'_>) {
+    fn set(&mut self, family: &mut Family, strings: &mut Strings, place: usize, label: Label<'_>) {
         let column = match self.order.get(place) {
             Some(&column) if strings.get(family.columns[column].name) == label.name => column,
             _ => {
@@ -305,17 +351,16 @@ impl Open {
         self.by_name.get(&name).copied()
     }
 
-    /// Makes the open child a row; returns how many of its samples were duplicates.
-    fn close(&mut self, family: &mut Family) -> u64 {
+    /// Makes the open child a row; returns those of its samples that were duplicates.
+    fn close(&mut self, family: &mut Family) -> Twice {
         if self.members.is_empty() {
-            return 0;
+            return Twice::default();
         }
-        let mut duplicates = 0;
         if family.layouts.get(self.last_layout as usize) != Some(&self.members) {
             self.last_layout = match self.layouts.get(&self.members) {
                 Some(layout) => *layout,
                 None => {
-                    duplicates = remove_duplicates(&mut self.members, &mut self.values);
+                    self.look_through();
                     children::layout_number(&mut self.layouts, &mut family.layouts, &self.members)
                 }
             };
@@ -332,9 +377,32 @@ impl Open {
         family.first_value.push(family.values.len() as u32);
         family.values.append(&mut self.values);
         self.members.clear();
-        duplicates
+        self.looked_through = 0;
+        std::mem::take(&mut self.twice)
+    }
+
+    /// Of equal members of the child the first one stays.
+    fn look_through(&mut self) {
+        let again = remove_duplicates(&mut self.members, &mut self.values);
+        self.twice.count += again.len() as u64;
+        self.twice.members.extend(again.into_iter().take(DUPLICATES_KEPT.saturating_sub(self.twice.members.len())));
+        self.looked_through = self.members.len();
+    }
+
+    /// Puts the pieces of each child of the family together, while none is open.
+    fn unite(&mut self, family: &mut Family, strings: &Strings, quality: &mut Quality) {
+        let (count, twice) = children::unite(family);
+        self.united = family.children();
+        self.layouts = family.layouts.iter().cloned().zip(0..).collect();
+        let series = twice.into_iter().map(|(child, member)| family.series_text(strings, child, member)).collect();
+        quality.add_duplicates(count, series);
     }
 }
+
+/// A child with more series is looked through for duplicates at times, and a family with more rows for pieces of one child: a body that says
+/// the same without end must not fill the memory. Small in tests, so that these get there.
+const CROWD: usize = if cfg!(test) { 4 } else { 4096 };
+const MANY_ROWS: usize = if cfg!(test) { 8 } else { 4 << 20 };
 
 /// A table with a column for each of thousands of labels is nearly empty, and takes memory by the square of the body.
 fn is_full(family: &Family) -> bool {
@@ -370,16 +438,16 @@ fn has_quantile(sample: &Sample<'_>) -> bool {
     sample.labels.iter().any(|label| label.name == "quantile" && !label.value.is_empty())
 }
 
-/// The first of equal members stays.
-fn remove_duplicates(members: &mut Vec<Member>, values: &mut Vec<f64>) -> u64 {
-    let before = members.len();
+/// The first of equal members stays; returns the others.
+fn remove_duplicates(members: &mut Vec<Member>, values: &mut Vec<f64>) -> Vec<Member> {
     let mut seen = rustc_hash::FxHashSet::default();
     let first: Vec<bool> = members.iter().map(|member| seen.insert(*member)).collect();
+    let removed = members.iter().zip(&first).filter(|(_, first)| !**first).map(|(member, _)| *member).collect();
     let mut keep = first.iter();
     members.retain(|_| keep.next().copied().unwrap_or(true));
     let mut keep = first.iter();
     values.retain(|_| keep.next().copied().unwrap_or(true));
-    (before - members.len()) as u64
+    removed
 }
 
 fn summarize(exemplar: &exposition::Exemplar<'_>, child: u32, member: Member) -> Exemplar {
@@ -390,5 +458,59 @@ fn summarize(exemplar: &exposition::Exemplar<'_>, child: u32, member: Member) ->
         characters: texts().map(|text| text.chars().count() as u32).sum(),
         bytes: texts().map(|text| text.len() as u32).sum(),
         timestamped: exemplar.timestamp_ms.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::exposition::{Parser, Rules};
+
+    fn read(body: &str) -> Scrape {
+        let mut store = Store::new();
+        Parser::new(Format::OpenMetrics1, Rules::Prometheus).parse(body.as_bytes(), true, &mut |item| store.add(item));
+        store.finish()
+    }
+
+    /// Series with their values and exemplars, in order.
+    fn told(scrape: &Scrape) -> Vec<String> {
+        let mut told = Vec::new();
+        for family in &scrape.families {
+            for child in 0..family.children() {
+                let exemplars = family.exemplars.iter().filter(|exemplar| exemplar.child as usize == child).count();
+                let members = family.members(child).iter().zip(family.values(child));
+                let series = members.map(|(member, value)| format!("{} {value}", scrape.series_text(family, child, *member)));
+                told.extend(series.chain([format!("{exemplars} exemplars")]));
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn what_is_said_again_and_again_is_kept_once() {
+        let child = |a: usize, value: usize| {
+            format!(
+                "h_bucket{{a=\"{a}\",le=\"1.0\"}} {value} # {{t=\"{a}\"}} 1\nh_bucket{{a=\"{a}\",le=\"+Inf\"}} {value}\nh_count{{a=\"{a}\"}} {value}\n"
+            )
+        };
+        let head = "# TYPE h histogram\n";
+        let once: String = (0..5).map(|a| child(a, 1)).collect();
+        let plain = read(&format!("{head}{once}# EOF\n"));
+        for rounds in 1..40 {
+            let again: String = (0..rounds).flat_map(|round| (0..5).map(move |a| child(a, 1 + round))).collect();
+            let scrape = read(&format!("{head}{again}# EOF\n"));
+            let series = |scrape: &Scrape| told(scrape).into_iter().filter(|line| !line.ends_with("exemplars")).collect::<Vec<_>>();
+            assert_eq!(series(&scrape), series(&plain), "{rounds} rounds");
+            assert_eq!(scrape.quality.duplicates, 15 * (rounds as u64 - 1));
+            assert_eq!(scrape.families[0].exemplars.len(), 5 * rounds);
+            assert!(scrape.families[0].exemplars.iter().all(|exemplar| scrape.text(scrape.families[0].columns[0].cells[exemplar.child as usize]).parse() == Ok(exemplar.child)));
+            let side_by_side: String = (0..5).map(|a| child(a, 1).repeat(rounds)).collect();
+            let scrape = read(&format!("{head}{side_by_side}# EOF\n"));
+            assert_eq!(series(&scrape), series(&plain), "{rounds} times");
+            assert_eq!(scrape.quality.duplicates, 15 * (rounds as u64 - 1));
+            let named = if rounds == 1 { 0 } else { DUPLICATES_KEPT };
+            assert_eq!(scrape.quality.duplicate_series.len(), named.min(15), "{rounds}: {:?}", scrape.quality.duplicate_series);
+        }
+        assert_eq!(told(&plain)[3], "1 exemplars");
     }
 }

@@ -9,9 +9,10 @@ use super::Context;
 use super::cardinality_gate::{self, GateArgs};
 use super::cardinality_plan::PlanArgs;
 use super::cardinality_source::SourceArgs;
-use super::cardinality_time::TimeArgs;
+use super::cardinality_time::{Scrapes, TimeArgs};
 use super::target::{self, Wait};
 use crate::cardinality::analyze::simulate::simulate;
+use crate::cardinality::model::Found;
 use crate::cardinality::profile::{Options, Profile};
 use crate::cardinality::source::{Scraper, Source};
 use crate::cardinality::{self, View, tui};
@@ -29,10 +30,13 @@ Examples:
 /// Profile what explodes a /metrics endpoint
 ///
 /// How many series it has, which metric and which label makes them, and what would be left without that label.
+///
+/// A child is one set of label values, with one series or, in a histogram, many. BODY is what a metric takes of the response. OUTLOOK is what the
+/// counts say of the future: growing where more children are to come, bounded where all seem to be there.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct CardinalityArgs {
-    /// URL, file, `-` for standard input, or process: its id, or its name where no file is called so
+    /// URL, file, `-` for standard input, or process: its id, or its name where no file but its program is called so
     ///
     /// Series of several sources are told apart by the label `instance`.
     #[arg(value_name = "SOURCE", required = true)]
@@ -134,35 +138,42 @@ pub fn run(args: &CardinalityArgs, context: &Context) -> Result<()> {
     };
     let mut scrapes = args.time.scrapes(args.scrapers(context)?, args.rules(), context)?;
     let growth = args.time.growth(&scrapes, args.gate.max_series);
-    let Some((captured_at, last)) = scrapes.pop() else { return Ok(()) };
-    drop(scrapes);
-    last.warnings.iter().for_each(|warning| context.console.warning(warning));
+    let Some((captured_at, last)) = scrapes.taken.pop() else { return Ok(()) };
+    let Scrapes { taken: before, broken_off } = scrapes;
 
     let mut profile = Profile::new(last, captured_at, &args.profile_options());
+    // What was missing at any moment makes the growth wrong.
+    profile.failed.extend(before.iter().flat_map(|(_, collected)| &collected.failed).map(ToString::to_string));
+    profile.failed.extend(broken_off.as_ref().map(ToString::to_string));
+    drop(before);
     profile.growth = growth;
     profile.simulation = simulated.map(|config| simulate(&profile.scrape, &config));
     args.plan.suggest(&mut profile);
     profile.gate = args.gate.check(&limits, &profile);
-    args.gate.save(&profile)?;
-    for failed in &profile.failed {
-        context.console.warning(failed);
-    }
+    let unmatched = profile.gate.iter().flat_map(|gate| &gate.unmatched).cloned();
+    unmatched.chain(args.plan.unmatched(&profile)).for_each(|text| context.console.warning(&text));
+    let unreadable = match broken_off {
+        Some(error) => Some(error.about("the scrapes ended early, what was seen until then is told")),
+        None => args.unreadable(&profile, context),
+    };
+    let unreadable = args.gate.save(&profile, unreadable)?;
     if args.tui {
         context.signals.open_window();
         tui::run(&profile, || context.signals.wait(Duration::ZERO))?;
-        return args.outcome(&profile, context);
+        return args.outcome(&profile, unreadable, context);
     }
     let view = View { limit: args.limit, detailed: args.detail };
     cardinality::write(&profile, args.format.into(), view, &mut out)?;
     out.finish()?;
-    args.outcome(&profile, context)
+    args.outcome(&profile, unreadable, context)
 }
 
 fn terminal_wanted(context: &Context) -> Result<()> {
-    let there = context.open()?.style().width.is_some() && std::io::stdin().is_terminal();
-    match there {
+    // Where standard input is a pipe, keys are read from the terminal itself, as crossterm does.
+    let keys = || std::io::stdin().is_terminal() || std::fs::File::open("/dev/tty").is_ok();
+    match context.open()?.style().width.is_some() && keys() {
         true => Ok(()),
-        false => Err(Error::usage("--tui needs a terminal on standard input and output").hint("--format table prints the same")),
+        false => Err(Error::usage("--tui needs a terminal on standard output, and for keys").hint("--format table prints the same")),
     }
 }
 
@@ -178,23 +189,14 @@ impl CardinalityArgs {
         let options = self.reading.options()?;
         let scraper = |word: &String| {
             let source = Source::parse(word, &options)?;
-            Scraper::new(source, options.clone(), |word| target::resolve(word, &self.wait, context.console))
+            Scraper::new(source, options.clone(), |word| target::resolve(word, target::Programs::Any, &self.wait, context.console))
         };
         self.sources.iter().map(scraper).collect()
     }
 
     /// What makes the run fail, the highest exit code first; the rest is told as well.
-    fn outcome(&self, profile: &Profile, context: &Context) -> Result<()> {
+    fn outcome(&self, profile: &Profile, unreadable: Option<Error>, context: &Context) -> Result<()> {
         let passed = cardinality_gate::verdict(profile.gate.as_ref());
-        let unreadable = match (profile.failed.len(), profile.scrape.quality.errors) {
-            (0, 0) => None,
-            (0, _) if self.lenient => None,
-            (0, errors) => Some(
-                Error::io(format!("the body has {}; what could be read is profiled", count(errors, "error")))
-                    .hint("--lenient takes that for a success"),
-            ),
-            (failed, _) => Some(Error::io(format!("{} could not be read; the others are profiled", count(failed as u64, "source")))),
-        };
         match (unreadable, passed) {
             (None, passed) => passed,
             (Some(error), Ok(())) => Err(error),
@@ -202,6 +204,33 @@ impl CardinalityArgs {
                 context.console.error(&findings);
                 Err(error)
             }
+        }
+    }
+
+    /// Why it is not the profile of all that was asked for; sources that failed are told one by one.
+    fn unreadable(&self, profile: &Profile, context: &Context) -> Option<Error> {
+        profile.failed.iter().for_each(|failed| context.console.warning(failed));
+        let quality = &profile.scrape.quality;
+        match (profile.failed.len(), quality.errors) {
+            (0, 0) => None,
+            (0, _) if self.lenient => None,
+            (0, _) if profile.scrape.series() == 0 && quality.problems.iter().all(|found| found.problem.line > 0) => {
+                let problems = count(quality.errors, "error");
+                let error = Error::io(format!("nothing of it could be read as metrics: {problems}"));
+                Some(
+                    error.hint(
+                        "a scrape is Prometheus text, OpenMetrics or protobuf, as /metrics serves it; may be compressed by gzip or zstd",
+                    ),
+                )
+            }
+            (0, errors) => {
+                let error = match quality.problems.iter().find(|found| found.problem.line == 0) {
+                    Some(Found { source, problem }) => Error::io(format!("{source}: {problem}; it is profiled all the same")),
+                    None => Error::io(format!("the body has {}; what could be read is profiled", count(errors, "error"))),
+                };
+                Some(error.hint("--lenient takes that for a success"))
+            }
+            (failed, _) => Some(Error::io(format!("{} could not be read; the others are profiled", count(failed as u64, "source")))),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::values;
-use crate::cardinality::analyze::{baseline, gate};
+use crate::cardinality::analyze::{baseline, gate, unmatched};
 use crate::cardinality::model::{Baseline, Budget};
 use crate::cardinality::profile::{Gate, Profile};
 use crate::cardinality::{baseline_file, budget_file, finding_text};
@@ -36,7 +36,7 @@ pub struct GateArgs {
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
     /// Growth that the baseline allows, in percent; fewer than ten new series of a metric never count
-    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = values::percent)]
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = values::percent, allow_hyphen_values = true, requires = "baseline")]
     max_growth: f64,
     /// Save counts and hashes of this scrape to FILE, for --baseline; no label value is in there
     #[arg(long, value_name = "FILE")]
@@ -82,17 +82,23 @@ impl GateArgs {
             gate::waive(&mut finding, &limits.budget.waivers, profile.captured_at);
             findings.push(finding);
         }
-        Some(Gate { findings, changes })
+        let unmatched = if profile.scrape.series() > 0 { unmatched::entries(&profile.scrape, &limits.budget) } else { Vec::new() };
+        Some(Gate { findings, unmatched, changes })
     }
 
-    pub fn save(&self, profile: &Profile) -> Result<()> {
-        let Some(path) = &self.save_baseline else { return Ok(()) };
+    /// Saves the baseline, unless something of it is missing; then that is said too.
+    pub fn save(&self, profile: &Profile, unreadable: Option<Error>) -> Result<Option<Error>> {
+        let Some(path) = &self.save_baseline else { return Ok(unreadable) };
+        if let Some(error) = unreadable {
+            return Ok(Some(error.hint(format!("{} is not written: a baseline has to be of a whole scrape", path.display()))));
+        }
         let salt = RandomState::new().build_hasher().finish();
         let metrics = baseline::sketch(&profile.scrape, salt);
         let baseline = Baseline { captured_at: profile.captured_at, salt, metrics };
         let mut out = Output::open(Some(path), Color::Never)?;
-        out.write_all(&baseline_file::to_bytes(&baseline)).map_err(Error::write)?;
-        out.finish()
+        out.write_all(&baseline_file::to_bytes(&baseline)).map_err(|error| Error::write_to(path, error))?;
+        out.finish()?;
+        Ok(None)
     }
 }
 

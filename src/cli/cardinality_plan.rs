@@ -7,6 +7,7 @@ use clap::Args;
 use super::values;
 use crate::cardinality::analyze::buckets::Wanted;
 use crate::cardinality::analyze::exemplars::Sampling;
+use crate::cardinality::analyze::unmatched;
 use crate::cardinality::profile::Profile;
 use crate::cardinality::relabel::Config;
 use crate::error::{Error, Result};
@@ -21,7 +22,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "N", requires = "suggest")]
     budget: Option<u64>,
     /// How far p50, p90 and p99 may be off when buckets are left out
-    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = values::percent)]
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = values::percent, allow_hyphen_values = true)]
     bucket_error: f64,
     /// A bucket that has to stay, as that of a service level objective (repeatable)
     #[arg(long, value_name = "LE")]
@@ -53,6 +54,15 @@ impl PlanArgs {
     /// Then they are shown, too.
     pub fn limits_exemplars(&self) -> bool {
         self.exemplar_series.is_some()
+    }
+
+    /// Flags about what is not there, a sentence each.
+    pub fn unmatched(&self, profile: &Profile) -> Vec<String> {
+        if !self.keep_bucket.is_empty() && !self.suggest && profile.buckets.is_empty() {
+            return vec!["--keep-bucket does nothing without --suggest or --show buckets, or without a histogram".to_owned()];
+        }
+        let missing = unmatched::buckets(&profile.scrape, &self.keep_bucket);
+        missing.iter().map(|le| format!("--keep-bucket {le}: no histogram has such a bucket")).collect()
     }
 
     pub fn sampling(&self) -> Sampling {

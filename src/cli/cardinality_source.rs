@@ -26,10 +26,10 @@ pub struct SourceArgs {
     #[arg(long, value_name = "ENCODING", value_enum, default_value = "gzip")]
     compression: Compression,
     /// Time for one scrape, as a whole
-    #[arg(long, value_name = "DURATION", value_parser = values::period, default_value = "10s")]
+    #[arg(long, value_name = "DURATION", value_parser = values::period, allow_hyphen_values = true, default_value = "10s")]
     timeout: Duration,
     /// Refuse a body that has SIZE or more when decompressed; uncompressed files have no limit
-    #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "1GiB")]
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true, default_value = "1GiB")]
     body_limit: u64,
     /// Send a header, 'Name: value'; '@FILE' takes all lines of FILE (repeatable)
     ///
@@ -90,13 +90,13 @@ impl SourceArgs {
     fn auth(&self) -> Result<Option<Auth>> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         if let Some(path) = &self.bearer_token_file {
-            return Ok(Some(Auth::Bearer(secret(path)?.trim().to_owned())));
+            return bearer(&secret(path)?, &path.display().to_string()).map(Some);
         }
         if let Some(path) = &self.basic_auth_file {
             return basic(&secret(path)?, &path.display().to_string()).map(Some);
         }
         if let Some(token) = variable("GOSCOPE_BEARER_TOKEN") {
-            return Ok(Some(Auth::Bearer(token)));
+            return bearer(&token, "GOSCOPE_BEARER_TOKEN").map(Some);
         }
         variable("GOSCOPE_BASIC_AUTH").map(|text| basic(&text, "GOSCOPE_BASIC_AUTH")).transpose()
     }
@@ -104,6 +104,17 @@ impl SourceArgs {
 
 fn secret(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|error| Error::io(format!("cannot read {}", path.display())).because(error))
+}
+
+/// One token, which can be sent in a header (RFC 6750 has even fewer characters).
+fn bearer(text: &str, place: &str) -> Result<Auth> {
+    let token = text.trim();
+    match token {
+        "" => Err(Error::usage(format!("{place} holds no token: it is empty"))),
+        token if token.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Auth::Bearer(token.to_owned())),
+        token if token.lines().count() > 1 => Err(Error::usage(format!("{place} holds several lines, not one token"))),
+        _ => Err(Error::usage(format!("{place} holds no token: there are blanks or characters in it that no header may have"))),
+    }
 }
 
 fn basic(text: &str, place: &str) -> Result<Auth> {
@@ -158,6 +169,15 @@ mod tests {
         assert!(matches!(auth, Some(Auth::Bearer(token)) if token == "abc"));
         let auth = options(&["--basic-auth-file", &file("basic", "me:a:b \n")]).ok().unwrap().auth;
         assert!(matches!(auth, Some(Auth::Basic { user, password }) if user == "me" && password == "a:b "));
+        for (name, text, told) in [
+            ("empty", " \n", "it is empty"),
+            ("two", "secret\nsecret\n", "several lines"),
+            ("odd", "sec ret", "blanks"),
+            ("é", "secreté", "characters"),
+        ] {
+            let error = options(&["--bearer-token-file", &file(name, text)]).err().unwrap();
+            assert!(error.kind.exit_code() == 2 && error.message.contains(told) && !error.message.contains("secret"), "{error}");
+        }
         for (args, code) in [
             (["--header", "no colon"], 2),
             (["--header", "@/nowhere"], 5),

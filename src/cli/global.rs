@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::FalseyValueParser;
+use clap::builder::BoolishValueParser;
 
 use super::signals::Signals;
 use crate::error::Result;
@@ -20,11 +20,11 @@ pub struct Global {
     #[arg(env = "GOSCOPE_COLOR", hide_env_values = true)]
     pub color: Color,
     /// No hints, warnings or progress on stderr
-    #[arg(long, short, global = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, short, global = true, value_parser = BoolishValueParser::new())]
     #[arg(env = "GOSCOPE_QUIET", hide_env_values = true)]
     pub quiet: bool,
     /// Say on stderr what is done and how long it takes
-    #[arg(long, short, global = true, value_parser = FalseyValueParser::new(), conflicts_with = "quiet")]
+    #[arg(long, short, global = true, value_parser = BoolishValueParser::new(), conflicts_with = "quiet")]
     #[arg(env = "GOSCOPE_VERBOSE", hide_env_values = true)]
     pub verbose: bool,
 }

@@ -58,7 +58,7 @@ pub struct GoroutinesArgs {
     #[arg(long, conflicts_with = "pause", help_heading = "Reading")]
     pub no_stop: bool,
     /// Longest pause; what is not read by then is read unpaused and marked
-    #[arg(long, value_name = "DURATION", value_parser = values::period, default_value = "50ms", help_heading = "Reading")]
+    #[arg(long, value_name = "DURATION", value_parser = values::period, allow_hyphen_values = true, default_value = "50ms", help_heading = "Reading")]
     pub max_pause: Duration,
     /// Also read stacks that are swapped out; this faults pages into the target
     #[arg(long, help_heading = "Reading")]
@@ -70,7 +70,7 @@ pub struct GoroutinesArgs {
     pub view: ViewArgs,
 
     /// Take a snapshot every DURATION and show what is new, gone, grown and stuck
-    #[arg(long, value_name = "DURATION", value_parser = values::period, help_heading = "Watch")]
+    #[arg(long, value_name = "DURATION", value_parser = values::period, allow_hyphen_values = true, help_heading = "Watch")]
     pub watch: Option<Duration>,
     /// End after N snapshots
     #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(2..), help_heading = "Watch")]
@@ -96,7 +96,7 @@ pub struct FilterArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = values::key_value)]
     pub label: Vec<(String, String)>,
     /// Only goroutines blocked at least this long; the runtime stamps a blocked goroutine at the next GC
-    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, allow_hyphen_values = true)]
     pub min_wait: Option<Duration>,
     /// Only these goroutine ids
     #[arg(long, value_name = "ID", value_delimiter = ',')]

@@ -44,7 +44,7 @@ pub fn run(args: &InfoArgs, context: &Context) -> Result<()> {
     let info = if args.target.contains('/') {
         info::file(Path::new(&args.target))?
     } else {
-        let process = target::resolve(&args.target, &args.wait, context.console)?;
+        let process = target::resolve(&args.target, target::Programs::Go, &args.wait, context.console)?;
         info::process(&process, args.probe_http)?
     };
     context.console.note(&format!("looked at in {}", duration(Duration::from_nanos(info.capture_ns))));

@@ -5,6 +5,7 @@ mod cardinality_gate;
 mod cardinality_plan;
 mod cardinality_source;
 mod cardinality_time;
+mod environment;
 mod generate;
 mod global;
 mod goroutines;
@@ -99,13 +100,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         Color::Always => ColorChoice::Always,
         Color::Never => ColorChoice::Never,
     });
-    let parsed = command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed =
+        environment::without_empty(command.clone()).try_get_matches_from(&args).and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
         Ok(cli) => {
             let console = Console::new(cli.global.color, cli.global.quiet, cli.global.verbose);
             Parsed::Run(cli, console)
         }
-        Err(error) => Parsed::Exit(print_clap_error(&error, color)),
+        Err(error) => Parsed::Exit(print_clap_error(&error, environment::culprit(&error, &command, &args), color)),
     }
 }
 
@@ -129,13 +131,15 @@ fn color_before_parsing(args: &[OsString]) -> Color {
 }
 
 /// Help and version are results (stdout, 0), the rest is a usage error (stderr, 2). A closed pipe is not an error.
-fn print_clap_error(error: &clap::Error, color: Color) -> u8 {
+fn print_clap_error(error: &clap::Error, culprit: Option<String>, color: Color) -> u8 {
     let is_error = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => false,
         // Shows the help, on stderr.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => true,
         _ => {
-            Console::new(color, false, false).error(&usage_error(&error.render().to_string()));
+            let mut told = usage_error(&error.render().to_string());
+            told.hints.splice(..0, culprit);
+            Console::new(color, false, false).error(&told);
             return 2;
         }
     };

@@ -1,10 +1,10 @@
-//! Ctrl-C, SIGTERM, SIGHUP: end a window and report what was seen, or end at once and leave nothing behind.
+//! Ctrl-C, SIGTERM, SIGHUP, SIGQUIT: end a window and report what was seen, or end at once and leave nothing behind.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals as Incoming;
 
 /// The first signal ends a window if one is open; any other removes what is half written and ends goscope.
@@ -27,19 +27,19 @@ struct State {
     temporary: Option<PathBuf>,
 }
 
-/// As a shell reports a program that Ctrl-C ended.
-const ABORTED: i32 = 130;
+/// A shell reports a program that a signal ended as this and the signal's number: 130 after Ctrl-C.
+const ABORTED: i32 = 128;
 
 impl Signals {
     /// Signals that were ignored when goscope was started (nohup, a background job) stay so.
     pub fn listen() -> Signals {
         let signals = Signals { shared: Arc::default() };
         let ignored = ignored();
-        let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
+        let wanted = [SIGINT, SIGTERM, SIGHUP, SIGQUIT].into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
         // Without a handler the default action is taken, and only a temporary file is left behind.
         if let Ok(mut incoming) = Incoming::new(wanted) {
             let shared = Arc::clone(&signals.shared);
-            std::thread::spawn(move || incoming.forever().for_each(|_| shared.on_signal()));
+            std::thread::spawn(move || incoming.forever().for_each(|signal| shared.on_signal(signal)));
         }
         signals
     }
@@ -69,7 +69,7 @@ impl Signals {
 }
 
 impl Shared {
-    fn on_signal(&self) {
+    fn on_signal(&self, signal: i32) {
         let mut state = self.lock();
         if state.window && !state.stopped {
             state.stopped = true;
@@ -80,7 +80,7 @@ impl Shared {
             let _ = std::fs::remove_file(path);
         }
         // Threads that are stopped by ptrace go on: the kernel lets go of them when their tracer ends.
-        std::process::exit(ABORTED);
+        std::process::exit(ABORTED + signal);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -24,14 +24,22 @@ pub struct Wait {
     wait: Option<Duration>,
 }
 
+/// Which processes may be meant by a name; by a process id, any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Programs {
+    Go,
+    /// Those of Go before the others.
+    Any,
+}
+
 /// Errors, all Target: no such process, not Go under that name, several of that name.
-pub fn resolve(target: &str, wait: &Wait, console: &Console) -> Result<Process> {
+pub fn resolve(target: &str, programs: Programs, wait: &Wait, console: &Console) -> Result<Process> {
     let pid = parse_pid(target)?;
     let mut scanner = Scanner::default();
     let mut attempt = || match pid {
         Some(pid) if process::exists(pid) => Process::open(pid).map_err(Outcome::Final),
         Some(pid) => Process::open(pid).map_err(Outcome::NotYet),
-        None => by_name(target, &mut scanner),
+        None => by_name(target, programs, &mut scanner),
     };
     let begin = Instant::now();
     let mut progress: Option<Progress> = None;
@@ -70,13 +78,32 @@ fn parse_pid(target: &str) -> Result<Option<u32>> {
     }
 }
 
-fn by_name(name: &str, scanner: &mut Scanner) -> std::result::Result<Process, Outcome> {
+fn by_name(name: &str, programs: Programs, scanner: &mut Scanner) -> std::result::Result<Process, Outcome> {
     let scan = scanner.scan().map_err(Outcome::Final)?;
     match candidates(name, &scan.found, comm_of).as_slice() {
-        [] => Err(Outcome::NotYet(nobody(name, &scan))),
+        [] if programs == Programs::Any => other(name, &scan),
+        [] => Err(Outcome::NotYet(nobody(name, programs, &scan))),
         // It may have exited since the look, so that another look is worth it.
         [one] => Process::open(one.pid).map_err(Outcome::NotYet),
         several => Err(Outcome::Final(ambiguous(name, several))),
+    }
+}
+
+/// A process of any program, by the base name of its executable or its comm.
+fn other(name: &str, scan: &Scan) -> std::result::Result<Process, Outcome> {
+    let exe = |pid: u32| std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    let is_called = |pid: &u32| exe(*pid).file_name().is_some_and(|exe| exe == name) || has_comm(*pid, name);
+    let found: Vec<u32> = process::all_pids().map_err(Outcome::Final)?.into_iter().filter(|pid| *pid != std::process::id()).collect();
+    match found.into_iter().filter(is_called).collect::<Vec<_>>().as_slice() {
+        [] => Err(Outcome::NotYet(nobody(name, Programs::Any, scan))),
+        [one] => Process::open(*one).map_err(Outcome::NotYet),
+        several => {
+            let mut error = Error::target(format!("'{name}' names {} processes; give the process id of one", several.len()));
+            for pid in several.iter().take(MOST_LISTED) {
+                error = error.hint(format!("{pid}  {}", exe(*pid).display()));
+            }
+            Err(Outcome::Final(error))
+        }
     }
 }
 
@@ -92,6 +119,12 @@ fn candidates<'a>(name: &str, found: &'a [Candidate], comm: impl Fn(u32) -> Opti
         .map(|rule| found.iter().filter(|process| rule(process)).collect::<Vec<_>>())
         .find(|hits| !hits.is_empty())
         .unwrap_or_default()
+}
+
+/// The kernel cuts it at 15 bytes.
+fn has_comm(pid: u32, name: &str) -> bool {
+    let cut = name.as_bytes().get(..15).unwrap_or(name.as_bytes());
+    comm_of(pid).is_some_and(|comm| comm.as_bytes() == cut)
 }
 
 fn comm_of(pid: u32) -> Option<String> {
@@ -113,15 +146,17 @@ fn ambiguous(name: &str, several: &[&Candidate]) -> Error {
     error
 }
 
-fn nobody(name: &str, scan: &Scan) -> Error {
-    let mut error = Error::target(format!("no Go process is called '{name}'"));
-    let cut = name.as_bytes().get(..15).unwrap_or(name.as_bytes());
+fn nobody(name: &str, programs: Programs, scan: &Scan) -> Error {
+    let mut error = Error::target(match programs {
+        Programs::Go => format!("no Go process is called '{name}'"),
+        Programs::Any => format!("no process is called '{name}'"),
+    });
     let others = process::all_pids().unwrap_or_default();
-    if let Some((pid, why)) = scan.unsupported.iter().find(|(pid, _)| comm_of(*pid).is_some_and(|comm| comm.as_bytes() == cut)) {
+    if let Some((pid, why)) = scan.unsupported.iter().find(|(pid, _)| has_comm(*pid, name)) {
         return Error::target(format!("process {pid} ('{name}') was {why}"));
     }
     let is_go = |pid: u32| scan.found.iter().any(|process| process.pid == pid);
-    if let Some(pid) = others.into_iter().find(|pid| !is_go(*pid) && comm_of(*pid).is_some_and(|comm| comm.as_bytes() == cut)) {
+    if let Some(pid) = others.into_iter().find(|pid| !is_go(*pid) && has_comm(*pid, name)) {
         error = error.hint(match std::fs::File::open(format!("/proc/{pid}/exe")) {
             Ok(_) => format!("process {pid} has that name, but is not a Go program"),
             Err(_) => format!("process {pid} has that name, but may not be looked into by this user"),

@@ -6,6 +6,9 @@ use regex::Regex;
 
 /// `10s`, `1m30s`, `250ms`; a bare number is seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
+    if text.starts_with('-') {
+        return Err("a duration is not negative (write `10s`, `1m30s` or `250ms`)".to_owned());
+    }
     let bare = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let with_unit = if bare { format!("{text}s") } else { text.to_owned() };
     humantime::parse_duration(&with_unit).map_err(|error| format!("{error} (write `10s`, `1m30s` or `250ms`)"))

@@ -19,5 +19,5 @@ pub use flame::flame_graph;
 pub use page::Page;
 pub use sink::Output;
 pub use style::{Color, Format, Paint, Style};
-pub use table::{Align, Table};
+pub use table::{Align, Table, shorten};
 pub use units::{bytes, count, duration};

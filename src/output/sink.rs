@@ -19,7 +19,10 @@ pub struct Output {
 enum Writer {
     Stdout(BufWriter<io::Stdout>),
     /// A device or pipe: nothing to rename over.
-    Special(BufWriter<File>),
+    Special {
+        file: BufWriter<File>,
+        path: PathBuf,
+    },
     Temporary {
         file: BufWriter<NamedTempFile>,
         path: PathBuf,
@@ -48,7 +51,7 @@ impl Output {
             Ok(found) if found.is_dir() => return Err(cannot(io::ErrorKind::IsADirectory.into())),
             Ok(found) if !found.is_file() => {
                 let file = OpenOptions::new().write(true).open(path).map_err(cannot)?;
-                Writer::Special(BufWriter::with_capacity(BUFFER, file))
+                Writer::Special { file: BufWriter::with_capacity(BUFFER, file), path: path.to_owned() }
             }
             found => {
                 // A symbolic link keeps pointing at the file that is replaced.
@@ -69,7 +72,7 @@ impl Output {
     pub fn temporary(&self) -> Option<PathBuf> {
         match &self.writer {
             Writer::Temporary { file, .. } => Some(file.get_ref().path().to_owned()),
-            Writer::Stdout(_) | Writer::Special(_) => None,
+            Writer::Stdout(_) | Writer::Special { .. } => None,
         }
     }
 
@@ -86,11 +89,12 @@ impl Output {
     pub fn finish(self) -> Result<()> {
         match self.writer {
             Writer::Stdout(mut stdout) => stdout.flush().map_err(Error::write),
-            Writer::Special(mut file) => file.flush().map_err(Error::write),
+            Writer::Special { mut file, path } => file.flush().map_err(|error| Error::write_to(&path, error)),
             Writer::Temporary { file, path } => {
-                let file = file.into_inner().map_err(|error| Error::write(error.into_error()))?;
-                file.as_file().sync_all().map_err(Error::write)?;
-                file.persist(&path).map(drop).map_err(|error| Error::io(format!("cannot write {}", path.display())).because(error.error))
+                let cannot = |error| Error::write_to(&path, error);
+                let file = file.into_inner().map_err(|error| cannot(error.into_error()))?;
+                file.as_file().sync_all().map_err(cannot)?;
+                file.persist(&path).map(drop).map_err(|error| cannot(error.error))
             }
         }
     }
@@ -100,7 +104,7 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.writer {
             Writer::Stdout(stdout) => stdout.write(bytes),
-            Writer::Special(file) => file.write(bytes),
+            Writer::Special { file, .. } => file.write(bytes),
             Writer::Temporary { file, .. } => file.write(bytes),
         }
     }
@@ -109,7 +113,7 @@ impl Write for Output {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.writer {
             Writer::Stdout(stdout) => stdout.write_all(bytes),
-            Writer::Special(file) => file.write_all(bytes),
+            Writer::Special { file, .. } => file.write_all(bytes),
             Writer::Temporary { file, .. } => file.write_all(bytes),
         }
     }
@@ -117,7 +121,7 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.writer {
             Writer::Stdout(stdout) => stdout.flush(),
-            Writer::Special(file) => file.flush(),
+            Writer::Special { file, .. } => file.flush(),
             Writer::Temporary { file, .. } => file.flush(),
         }
     }

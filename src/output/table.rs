@@ -1,9 +1,11 @@
 //! Tables: fit to the width of a terminal, never cut when piped.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Row, Width};
+use comfy_table::{CellAlignment, ContentArrangement};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::{Output, Paint, Style, escape};
 use crate::error::{Error, Result};
@@ -14,8 +16,10 @@ pub enum Align {
     Right,
     /// Short text; never cut.
     Left,
-    /// Long text; cut to fit a terminal.
+    /// Long text; its end is cut to fit a terminal.
     Shrink,
+    /// What a row is about: cut last of all, and in the middle, for names often begin alike.
+    Name,
 }
 
 /// One line a row, no boxes; headers carry the units. Cells are escaped.
@@ -23,16 +27,24 @@ pub struct Table {
     columns: Vec<Align>,
     headers: Vec<&'static str>,
     rows: Vec<Vec<String>>,
+    spare: &'static [&'static str],
 }
 
 /// Narrower than this a cut column says nothing.
-const NARROWEST: u16 = 8;
-const GAP: u16 = 2;
+const NARROWEST: usize = 8;
+const GAP: usize = 2;
+/// In a pipe, a row with a wider cell stands for itself: it would push those of all others far to the right.
+const WIDEST: usize = 4096;
 
 impl Table {
     pub fn new(columns: &[(&'static str, Align)]) -> Self {
         let (headers, columns) = columns.iter().copied().unzip();
-        Table { columns, headers, rows: Vec::new() }
+        Table { columns, headers, rows: Vec::new(), spare: &[] }
+    }
+
+    /// Headers of columns that a terminal which is too narrow for all goes without, the first one first.
+    pub fn spare(self, spare: &'static [&'static str]) -> Self {
+        Table { spare, ..self }
     }
 
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
@@ -50,58 +62,110 @@ impl Table {
 
     /// The same, anywhere.
     pub fn write_to(&self, out: &mut impl Write, style: Style) -> io::Result<()> {
-        for (number, line) in self.lines(style.width).enumerate() {
-            let line = line.trim_end();
-            let line = if number == 0 { style.paint(Paint::Heading, line) } else { line.to_owned() };
+        for (number, line) in self.lines(style.width).into_iter().enumerate() {
+            let line = if number == 0 { style.paint(Paint::Heading, &line) } else { line };
             writeln!(out, "{line}")?;
         }
         Ok(())
     }
 
-    fn lines(&self, width: Option<u16>) -> impl Iterator<Item = String> {
+    fn lines(&self, width: Option<u16>) -> Vec<String> {
+        let width = width.map(usize::from);
+        let columns = match width {
+            Some(width) => self.fit(width),
+            None => (0..self.columns.len()).map(|column| (column, usize::MAX)).collect(),
+        };
+        let cells = |row: &'_ [String]| -> Vec<String> {
+            let cell = |&(column, room): &(usize, usize)| cut(&row[column], room, self.columns[column] == Align::Name).into_owned();
+            columns.iter().map(cell).collect()
+        };
+        let rows: Vec<Vec<String>> = self.rows.iter().map(|row| cells(row)).collect();
+        let is_wide = |row: &Vec<String>| row.iter().any(|cell| cell.len() > WIDEST && cell.width() > WIDEST);
+
         let mut table = comfy_table::Table::new();
-        table.load_style(NOTHING).set_truncation_indicator("…").set_header(self.headers.iter().copied());
-        for cells in &self.rows {
-            let mut row = Row::from(cells.iter());
-            row.max_height(1);
-            table.add_row(row);
-        }
-        table.set_content_arrangement(ContentArrangement::Disabled);
-        let natural = table.column_max_content_widths();
-        let fitted = fit(&natural, &self.columns, width);
-        let last = self.columns.len().saturating_sub(1);
-        for (index, align) in self.columns.iter().enumerate() {
-            let Some(column) = table.column_mut(index) else { continue };
-            column.set_padding((0, if index == last { 0 } else { GAP }));
-            if *align == Align::Right {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-            if fitted[index] < natural[index] {
-                let padded = fitted[index] + if index == last { 0 } else { GAP };
-                column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(padded)));
+        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(columns.iter().map(|(column, _)| self.headers[*column]));
+        table.add_rows(rows.iter().filter(|row| !is_wide(row)));
+        for (place, (column, _)) in columns.iter().enumerate() {
+            let Some(shown) = table.column_mut(place) else { continue };
+            shown.set_padding((0, if place + 1 == columns.len() { 0 } else { GAP as u16 }));
+            if self.columns[*column] == Align::Right {
+                shown.set_cell_alignment(CellAlignment::Right);
             }
         }
-        table.lines().collect::<Vec<_>>().into_iter()
+        let mut aligned = table.lines();
+        let header = aligned.next().unwrap_or_default();
+        let row = |row: &Vec<String>| if is_wide(row) { row.join(&" ".repeat(GAP)) } else { aligned.next().unwrap_or_default() };
+        let lines = std::iter::once(header).chain(rows.iter().map(row));
+        lines.map(|line| shorten(line.trim_end(), width.unwrap_or(usize::MAX)).into_owned()).collect()
+    }
+
+    /// The columns that a terminal shows, each with its width.
+    ///
+    /// Long texts give room first, then names; columns that can be spared go before either is cut to a stub.
+    fn fit(&self, width: usize) -> Vec<(usize, usize)> {
+        const EASY: [(Align, usize); 2] = [(Align::Shrink, 16), (Align::Name, 40)];
+        const HARD: [(Align, usize); 2] = [(Align::Shrink, NARROWEST), (Align::Name, NARROWEST)];
+        let natural = |column: usize| {
+            let cells = self.rows.iter().map(|row| row[column].as_str()).chain([self.headers[column]]);
+            cells.map(UnicodeWidthStr::width).max().unwrap_or(0).min(width)
+        };
+        let mut columns: Vec<(usize, usize)> = (0..self.columns.len()).map(|column| (column, natural(column))).collect();
+        let mut spare = self.spare.iter();
+        loop {
+            let mut easy = columns.clone();
+            if EASY.iter().any(|(align, least)| self.shrink(&mut easy, *align, *least, width)) {
+                return easy;
+            }
+            let Some(header) = spare.next() else { break };
+            columns.retain(|(column, _)| self.headers[*column] != *header);
+        }
+        let _fits = HARD.iter().any(|(align, least)| self.shrink(&mut columns, *align, *least, width));
+        columns
+    }
+
+    /// Takes what is missing from the widest of the columns that may shrink, again and again; returns whether all fit then.
+    fn shrink(&self, columns: &mut [(usize, usize)], align: Align, least: usize, width: usize) -> bool {
+        let gaps = GAP * columns.len().saturating_sub(1);
+        loop {
+            let total = columns.iter().map(|(_, width)| width).sum::<usize>() + gaps;
+            let may = columns.iter_mut().filter(|(column, width)| self.columns[*column] == align && *width > least);
+            match may.max_by_key(|(_, width)| *width) {
+                _ if total <= width => return true,
+                Some((_, widest)) => *widest -= 1,
+                None => return false,
+            }
+        }
     }
 }
 
-/// Takes what is missing from the widest of the columns that may shrink, again and again.
-fn fit(natural: &[u16], columns: &[Align], width: Option<u16>) -> Vec<u16> {
-    let mut widths = natural.to_vec();
-    let Some(width) = width else { return widths };
-    let gaps = GAP * natural.len().saturating_sub(1) as u16;
-    loop {
-        let total: u32 = widths.iter().map(|w| u32::from(*w)).sum::<u32>() + u32::from(gaps);
-        if total <= u32::from(width) {
-            return widths;
-        }
-        let widest =
-            (0..widths.len()).filter(|i| columns.get(*i) == Some(&Align::Shrink) && widths[*i] > NARROWEST).max_by_key(|i| widths[*i]);
-        match widest {
-            Some(index) => widths[index] -= 1,
-            None => return widths,
-        }
+/// At most `width` columns of a terminal, with `…` for the end that is missing.
+pub fn shorten(text: &str, width: usize) -> Cow<'_, str> {
+    cut(text, width, false)
+}
+
+fn cut(text: &str, width: usize, middle: bool) -> Cow<'_, str> {
+    if text.len() <= width || fitting(text.chars(), width) == text.len() {
+        return Cow::Borrowed(text);
     }
+    let room = width.saturating_sub(1);
+    let tail = if middle { room / 2 } else { 0 };
+    let begin = &text[..fitting(text.chars(), room - tail)];
+    let end = &text[text.len() - fitting(text.chars().rev(), tail)..];
+    Cow::Owned(format!("{begin}…{end}"))
+}
+
+/// How many bytes of the characters take at most `width` columns; looks at no more of them than it must.
+fn fitting(chars: impl Iterator<Item = char>, width: usize) -> usize {
+    let (mut bytes, mut columns) = (0, 0);
+    for c in chars {
+        columns += c.width().unwrap_or(0);
+        if columns > width {
+            break;
+        }
+        bytes += c.len_utf8();
+    }
+    bytes
 }
 
 #[cfg(test)]
@@ -116,7 +180,7 @@ mod tests {
     }
 
     fn lines(width: Option<u16>) -> Vec<String> {
-        sample().lines(width).map(|line| line.trim_end().to_owned()).collect()
+        sample().lines(width)
     }
 
     #[test]
@@ -146,5 +210,44 @@ mod tests {
                 assert!(line.chars().count() <= usize::from(width), "{width}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn the_name_is_the_last_to_be_cut() {
+        let mut table =
+            Table::new(&[("METRIC", Align::Name), ("TYPE", Align::Left), ("SERIES", Align::Right), ("EXPLODES BY", Align::Shrink)])
+                .spare(&["TYPE"]);
+        for metric in ["kube_pod_status_phase", "kube_pod_status_reason"] {
+            table.row([metric.into(), "gauge".into(), "3".into(), "pod and namespace (1,234 values)".into()]);
+        }
+        let first = |width| table.lines(Some(width)).swap_remove(1);
+        assert_eq!(first(80), "kube_pod_status_phase   gauge       3  pod and namespace (1,234 values)");
+        assert_eq!(first(60), "kube_pod_status_phase   gauge       3  pod and namespace (1…");
+        assert_eq!(first(52), "kube_pod_status_phase        3  pod and namespace (…", "a column that can be spared goes first");
+        assert_eq!(first(40), "kube_pod_status_phase        3  pod and…");
+        assert_eq!(table.lines(Some(30))[1..], ["kube_p…phase       3  pod and…", "kube_p…eason       3  pod and…"]);
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal_however_narrow() {
+        let mut table =
+            Table::new(&[("NAME", Align::Name), ("N", Align::Right), ("世界", Align::Left), ("WHAT", Align::Shrink)]).spare(&["N"]);
+        table.row(["名前".repeat(30), "1,234,567".into(), "größe".into(), "x".repeat(70_000)]);
+        for width in 1..200 {
+            for line in table.lines(Some(width)) {
+                assert!(line.width() <= usize::from(width), "{width}: {line}");
+            }
+        }
+    }
+
+    /// A megabyte took minutes when the time was quadratic.
+    #[test]
+    fn long_cells_take_linear_time_and_leave_other_rows_alone() {
+        let mut table = Table::new(&[("NAME", Align::Name), ("WHAT", Align::Shrink)]);
+        let long = "größe".repeat(500_000);
+        table.row([long.clone(), long.clone()]);
+        table.row(["a".into(), "b".into()]);
+        assert_eq!(table.lines(Some(80)).iter().map(|line| line.width()).max(), Some(80));
+        assert_eq!(table.lines(None), ["NAME  WHAT".to_owned(), format!("{long}  {long}"), "a     b".to_owned()]);
     }
 }

@@ -88,7 +88,7 @@ pub fn findings(changes: &[Change], most_growth: f64) -> Vec<Finding> {
     let limit = |change: &Change| change.before + ((change.before as f64 * most_growth) as u64).max(LEAST_GROWTH - 1);
     let grown = changes.iter().filter(|change| change.now > limit(change));
     let finding = |change: &Change| Finding {
-        rule: Rule::Growth,
+        rule: if change.before == 0 { Rule::New } else { Rule::Growth },
         metric: change.metric.clone(),
         label: change.label.as_ref().map(|label| label.name.clone()),
         limit: limit(change),

@@ -8,20 +8,25 @@ use crate::cardinality::model::{Budget, Scrape, Waiver};
 /// Which limit was passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
+    /// There is no series at all: an endpoint that lost its metrics keeps every other limit.
+    Empty,
     Series,
     SeriesPerMetric,
     LabelValues,
     /// Growth since a baseline.
     Growth,
+    /// The same of a metric that was not there.
+    New,
 }
 
 impl Rule {
     pub fn as_str(self) -> &'static str {
         match self {
+            Rule::Empty => "no-series",
             Rule::Series => "max-series",
             Rule::SeriesPerMetric => "max-series-per-metric",
             Rule::LabelValues => "max-label-values",
-            Rule::Growth => "baseline",
+            Rule::Growth | Rule::New => "baseline",
         }
     }
 }
@@ -59,6 +64,9 @@ impl Finding {
 pub fn check(scrape: &Scrape, metrics: &[Metric], budget: &Budget, now: SystemTime) -> Vec<Finding> {
     let name = |metric: &Metric| scrape.text(scrape.families[metric.family].name).to_owned();
     let mut findings = Vec::new();
+    if scrape.series() == 0 {
+        findings.push(Finding { rule: Rule::Empty, metric: String::new(), label: None, limit: 1, seen: 0, waiver: None });
+    }
     if let Some(limit) = budget.total_series
         && scrape.series() > limit
     {
@@ -119,7 +127,7 @@ pub fn waive(finding: &mut Finding, waivers: &[Waiver], now: SystemTime) {
                 Some(label) => finding.rule == Rule::LabelValues && finding.label.as_ref() == Some(label),
             }
     };
-    if finding.rule == Rule::Series {
+    if matches!(finding.rule, Rule::Empty | Rule::Series) {
         return;
     }
     let applying = waivers.iter().filter(applies).max_by_key(|waiver| waiver.ends);

@@ -11,4 +11,5 @@ pub mod outlook;
 pub mod shapes;
 pub mod simulate;
 pub mod suggest;
+pub mod unmatched;
 pub mod without;

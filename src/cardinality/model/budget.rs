@@ -62,6 +62,13 @@ impl Pattern {
 }
 
 impl Budget {
+    /// Neither limits nor excuses anything.
+    pub fn is_empty(&self) -> bool {
+        let limits = |metric: &MetricBudget| metric.series.is_some() || metric.label_values.is_some() || !metric.labels.is_empty();
+        let mut all = self.metrics.iter().map(|(_, metric)| metric).chain([&self.default]);
+        self.total_series.is_none() && self.waivers.is_empty() && !all.any(limits)
+    }
+
     pub fn of(&self, metric: &str) -> &MetricBudget {
         self.metrics.iter().find(|(pattern, _)| pattern.matches(metric)).map_or(&self.default, |(_, budget)| budget)
     }

@@ -7,6 +7,8 @@ mod baseline;
 mod budget;
 mod strings;
 
+use std::sync::Arc;
+
 use crate::formats::exposition::{Format, MetricType, NativeHistogram, Problem};
 
 pub use baseline::{Baseline, MetricSketch, Sketch};
@@ -32,12 +34,14 @@ pub struct Quality {
     pub samples: u64,
     /// Samples of a series that was there already; a server keeps the first.
     pub duplicates: u64,
+    /// The first [`DUPLICATES_KEPT`] of the series that these are of.
+    pub duplicate_series: Vec<String>,
     /// Samples of metrics with so many labels that no more of it can be kept.
     pub left_out: u64,
     /// Samples with a timestamp of their own.
     pub timestamped: u64,
     /// The first [`PROBLEMS_KEPT`].
-    pub problems: Vec<Problem>,
+    pub problems: Vec<Found>,
     pub errors: u64,
     pub warnings: u64,
 }
@@ -47,7 +51,7 @@ impl Quality {
     pub fn add(&mut self, other: Quality) {
         self.bytes += other.bytes;
         self.samples += other.samples;
-        self.duplicates += other.duplicates;
+        self.add_duplicates(other.duplicates, other.duplicate_series);
         self.left_out += other.left_out;
         self.timestamped += other.timestamped;
         self.problems.extend(other.problems);
@@ -55,9 +59,26 @@ impl Quality {
         self.errors += other.errors;
         self.warnings += other.warnings;
     }
+
+    pub fn add_duplicates(&mut self, count: u64, series: Vec<String>) {
+        self.duplicates += count;
+        self.duplicate_series.extend(series);
+        let mut seen = rustc_hash::FxHashSet::default();
+        self.duplicate_series.retain(|series| seen.insert(series.clone()));
+        self.duplicate_series.truncate(DUPLICATES_KEPT);
+    }
+}
+
+/// A problem, and where it is.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The name of the body, as it is shown.
+    pub source: Arc<str>,
+    pub problem: Problem,
 }
 
 pub const PROBLEMS_KEPT: usize = 1000;
+pub const DUPLICATES_KEPT: usize = 10;
 
 /// Series that belong together: those of one `# TYPE`, or of one name that none was given for.
 ///
@@ -188,6 +209,16 @@ impl Family {
         self.values.len() as u64
     }
 
+    /// A series as an endpoint writes it, without its value.
+    pub fn series_text(&self, strings: &Strings, child: usize, member: Member) -> String {
+        let escape = |id: Id| strings.get(id).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let mut labels: Vec<String> =
+            self.labels(child).map(|(name, value)| format!("{}=\"{}\"", strings.get(name), escape(value))).collect();
+        labels.extend(member.role.bound_label().map(|label| format!("{label}=\"{}\"", escape(member.bound))));
+        let name = format!("{}{}", strings.get(self.name), member.role.suffix());
+        if labels.is_empty() { name } else { format!("{name}{{{}}}", labels.join(",")) }
+    }
+
     /// How often something was counted in a child: the value of a counter, the count of a histogram or summary.
     pub fn events(&self, child: usize) -> Option<f64> {
         let wanted = |role: Role| match self.kind {
@@ -207,6 +238,10 @@ impl Scrape {
 
     pub fn text(&self, id: Id) -> &str {
         self.strings.get(id)
+    }
+
+    pub fn series_text(&self, family: &Family, child: usize, member: Member) -> String {
+        family.series_text(&self.strings, child, member)
     }
 
     /// The full name of a series.

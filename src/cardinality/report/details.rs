@@ -71,7 +71,7 @@ fn exemplars(scrape: &Scrape, found: &Exemplars, limit: usize, out: &mut Output)
         return line(out, "no exemplars");
     }
     let mut table = Table::new(&[
-        ("EXEMPLARS OF", Align::Shrink),
+        ("EXEMPLARS OF", Align::Name),
         ("EXEMPLARS", Align::Right),
         ("SERIES", Align::Right),
         ("IN A SERVER", Align::Right),
@@ -112,7 +112,7 @@ fn lint(findings: &[lint::Finding], out: &mut Output) -> Result<()> {
     if findings.is_empty() {
         return line(out, "lint: nothing found");
     }
-    let mut table = Table::new(&[("LINT", Align::Shrink), ("SEVERITY", Align::Left), ("RULE", Align::Left), ("WHAT", Align::Shrink)]);
+    let mut table = Table::new(&[("LINT", Align::Name), ("SEVERITY", Align::Left), ("RULE", Align::Left), ("WHAT", Align::Shrink)]);
     for finding in findings {
         table.row([finding.metric.clone(), severity(finding.severity).to_owned(), finding.rule.id().to_owned(), finding.text.clone()]);
     }

@@ -12,7 +12,7 @@ use crate::output::{Align, Output, Paint, Table, escape};
 
 pub fn write(gate: &Gate, limit: usize, out: &mut Output) -> Result<()> {
     if let Some(changes) = &gate.changes {
-        changed(changes, limit, out)?;
+        changed(changes, &gate.findings, limit, out)?;
     }
     blank(out)?;
     if gate.findings.is_empty() {
@@ -30,20 +30,24 @@ pub fn write(gate: &Gate, limit: usize, out: &mut Output) -> Result<()> {
     Ok(())
 }
 
-fn changed(changes: &[Change], limit: usize, out: &mut Output) -> Result<()> {
+/// Those of a finding are shown whatever the limit.
+fn changed(changes: &[Change], findings: &[Finding], limit: usize, out: &mut Output) -> Result<()> {
     blank(out)?;
     if changes.is_empty() {
         return line(out, "the same series as in the baseline");
     }
     let mut table = Table::new(&[
-        ("SINCE THE BASELINE", Align::Shrink),
+        ("SINCE THE BASELINE", Align::Name),
         ("BEFORE", Align::Right),
         ("NOW", Align::Right),
         ("NEW", Align::Right),
         ("GONE", Align::Right),
         ("NEW VALUES", Align::Left),
     ]);
-    for change in changes.iter().take(limit) {
+    let is_found = |change: &Change| findings.iter().any(|finding| finding.metric == change.metric);
+    let shown: Vec<&Change> =
+        changes.iter().enumerate().filter(|(at, change)| *at < limit || is_found(change)).map(|(_, change)| change).collect();
+    for change in &shown {
         let about = if change.exact { "" } else { "~" };
         let label = change.label.as_ref().map(|label| format!("{} ({about}{})", label.name, thousands(label.new)));
         table.row([
@@ -55,8 +59,10 @@ fn changed(changes: &[Change], limit: usize, out: &mut Output) -> Result<()> {
             label.unwrap_or_default(),
         ]);
     }
-    table.write(out)?;
-    match changes.len().saturating_sub(limit) {
+    if !shown.is_empty() {
+        table.write(out)?;
+    }
+    match changes.len() - shown.len() {
         0 => Ok(()),
         more => line(out, &format!("... and {more} more that changed")),
     }
@@ -66,6 +72,8 @@ fn changed(changes: &[Change], limit: usize, out: &mut Output) -> Result<()> {
 pub struct GateBody<'a> {
     passed: bool,
     findings: Vec<FindingRow<'a>>,
+    /// Entries of the budget file that are about nothing that is there.
+    unmatched: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Vec<ChangeRow<'a>>>,
 }
@@ -99,6 +107,7 @@ impl<'a> GateBody<'a> {
         GateBody {
             passed: !gate.findings.iter().any(Finding::counts),
             findings: gate.findings.iter().map(finding_row).collect(),
+            unmatched: &gate.unmatched,
             changes: gate.changes.as_ref().map(|changes| changes.iter().map(change_row).collect()),
         }
     }

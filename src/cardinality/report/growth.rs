@@ -1,5 +1,7 @@
 //! How an endpoint grew, for people and for machines.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::table::{blank, line};
@@ -7,7 +9,7 @@ use super::wording::thousands;
 use crate::cardinality::analyze::outlook::growth::{Model, Trend};
 use crate::cardinality::profile::Growing;
 use crate::error::Result;
-use crate::output::{Align, Output, Paint, Table};
+use crate::output::{self, Align, Output, Paint, Table};
 
 const HOUR: f64 = 3600.0;
 
@@ -15,7 +17,7 @@ pub fn write(growing: &Growing, limit: usize, out: &mut Output) -> Result<()> {
     blank(out)?;
     let growth = &growing.growth;
     let mut table = Table::new(&[
-        ("GROWTH", Align::Shrink),
+        ("GROWTH", Align::Name),
         ("BEFORE", Align::Right),
         ("NOW", Align::Right),
         ("NEW", Align::Right),
@@ -36,7 +38,7 @@ pub fn write(growing: &Growing, limit: usize, out: &mut Output) -> Result<()> {
             thousands(trend.appeared()),
             thousands(trend.gone()),
             trend.new_per_second().map(|rate| format!("{rate:.2}")).unwrap_or_default(),
-            trend.growth_per_second().map_or_else(|| "none".to_owned(), |rate| format!("{:.0}", rate * HOUR)),
+            trend.growth_per_second().map_or_else(|| "none".to_owned(), |rate| thousands((rate * HOUR).round() as u64)),
         ]);
     }
     table.write(out)?;
@@ -46,7 +48,7 @@ pub fn write(growing: &Growing, limit: usize, out: &mut Output) -> Result<()> {
     if let Some(budget) = growing.budget {
         let text = match growth.total.until(budget) {
             Some(eta) if eta.hours == 0.0 => format!("{} series are reached", thousands(budget)),
-            Some(eta) => format!("{} series in about {:.1} hours ({})", thousands(budget), eta.hours, model(eta.model)),
+            Some(eta) => format!("{} series in about {}, {}", thousands(budget), period(eta.hours), model(eta.model)),
             None => format!("no growth towards {} series was seen", thousands(budget)),
         };
         line(out, &text)?;
@@ -54,10 +56,18 @@ pub fn write(growing: &Growing, limit: usize, out: &mut Output) -> Result<()> {
     Ok(())
 }
 
+/// Days for what is far away, for it is an estimate.
+fn period(hours: f64) -> String {
+    match hours {
+        days if days >= 48.0 => output::count((days / 24.0).round() as u64, "day"),
+        hours => output::duration(Duration::from_secs_f64((hours * HOUR).max(1.0).round())),
+    }
+}
+
 fn model(model: Model) -> &'static str {
     match model {
-        Model::Linear => "linear",
-        Model::Heaps => "heaps",
+        Model::Linear => "if as many come in each hour",
+        Model::Heaps => "as new ones become rarer the more there are (Heaps' law)",
     }
 }
 
@@ -110,5 +120,17 @@ fn trend_row(trend: &Trend) -> TrendRow {
         gone: trend.gone(),
         new_per_second: trend.new_per_second(),
         growth_per_hour: trend.growth_per_second().map(|rate| rate * HOUR),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_has_the_unit_that_says_most() {
+        for (hours, told) in [(0.0001, "1s"), (0.004, "14s"), (1.5, "1h30m"), (47.9, "1d23h"), (60.0, "3 days"), (24_000.0, "1000 days")] {
+            assert_eq!(period(hours), told);
+        }
     }
 }

@@ -10,10 +10,10 @@ use crate::cardinality::analyze::metrics::Metric;
 use crate::cardinality::analyze::outlook::{Outlook, Verdict};
 use crate::cardinality::analyze::shapes::{Shape, Template};
 use crate::cardinality::analyze::without::{Label, Pair};
-use crate::cardinality::model::Scrape;
+use crate::cardinality::model::{Found, Scrape};
 use crate::cardinality::profile::Profile;
 use crate::error::Result;
-use crate::formats::exposition::{PROMETHEUS, Problem, Rules, Severity};
+use crate::formats::exposition::{PROMETHEUS, Rules, Severity};
 use crate::output::Envelope;
 
 pub fn document(profile: &Profile) -> impl Serialize {
@@ -42,7 +42,7 @@ pub fn lines(profile: &Profile, mut write: impl FnMut(&Line<'_>) -> Result<()>) 
 #[derive(Serialize)]
 #[serde(untagged)]
 pub enum Line<'a> {
-    Header(Box<Envelope<Target<'a>, Quality, Empty>>),
+    Header(Box<Envelope<Target<'a>, Quality<'a>, Empty>>),
     Metric {
         #[serde(rename = "type")]
         kind: &'static str,
@@ -78,13 +78,15 @@ pub struct Target<'a> {
 }
 
 #[derive(Serialize)]
-pub struct Quality {
+pub struct Quality<'a> {
     format: Option<&'static str>,
     /// Whose rules decide what is an error.
     parser: &'static str,
     prometheus_version: &'static str,
     samples: u64,
     duplicates: u64,
+    /// The first few series of these.
+    duplicate_series: &'a [String],
     timestamped: u64,
     errors: u64,
     warnings: u64,
@@ -197,6 +199,8 @@ struct TogetherRow<'a> {
 
 #[derive(Serialize)]
 pub struct ErrorRow<'a> {
+    source: &'a str,
+    /// 0 for what is wrong with all of a body.
     line: u64,
     column: u64,
     offset: u64,
@@ -217,7 +221,7 @@ impl Summary {
     }
 }
 
-fn envelope<B: Serialize>(profile: &Profile, body: B) -> Envelope<Target<'_>, Quality, B> {
+fn envelope<B: Serialize>(profile: &Profile, body: B) -> Envelope<Target<'_>, Quality<'_>, B> {
     let quality = &profile.scrape.quality;
     let quality = Quality {
         format: quality.format.map(format_name),
@@ -228,6 +232,7 @@ fn envelope<B: Serialize>(profile: &Profile, body: B) -> Envelope<Target<'_>, Qu
         prometheus_version: PROMETHEUS,
         samples: quality.samples,
         duplicates: quality.duplicates,
+        duplicate_series: &quality.duplicate_series,
         timestamped: quality.timestamped,
         errors: quality.errors,
         warnings: quality.warnings,
@@ -328,7 +333,8 @@ fn pair_row<'a>(scrape: &'a Scrape, labels: &'a [Label], pair: &Pair) -> PairRow
 }
 
 fn problems(scrape: &Scrape) -> impl Iterator<Item = ErrorRow<'_>> {
-    scrape.quality.problems.iter().map(|problem: &Problem| ErrorRow {
+    scrape.quality.problems.iter().map(|Found { source, problem }| ErrorRow {
+        source,
         line: problem.line,
         column: problem.column,
         offset: problem.offset,

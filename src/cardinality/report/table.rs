@@ -8,7 +8,7 @@ use crate::cardinality::analyze::gate::listed;
 use crate::cardinality::analyze::metrics::Metric;
 use crate::cardinality::analyze::outlook::{Outlook, Verdict};
 use crate::cardinality::analyze::shapes::Bounded;
-use crate::cardinality::model::Scrape;
+use crate::cardinality::model::{Found, Scrape};
 use crate::cardinality::profile::Profile;
 use crate::error::{Error, Result};
 use crate::formats::exposition::{PROMETHEUS, Rules};
@@ -32,7 +32,8 @@ pub fn write(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
     if let Some(gate) = &profile.gate {
         findings::write(gate, view.limit, out)?;
     }
-    problems(&profile.scrape, out)?;
+    problems(profile, out)?;
+    duplicates(&profile.scrape, out)?;
     totals(profile, out)
 }
 
@@ -41,15 +42,16 @@ const MOST_LABELS: usize = 30;
 
 fn metrics(profile: &Profile, view: View, out: &mut Output) -> Result<()> {
     let mut table = Table::new(&[
-        ("METRIC", Align::Shrink),
+        ("METRIC", Align::Name),
         ("TYPE", Align::Left),
         ("SERIES", Align::Right),
         ("SHARE", Align::Right),
         ("CHILDREN", Align::Right),
         ("BODY", Align::Right),
         ("OUTLOOK", Align::Left),
-        ("EXPLODES BY", Align::Left),
-    ]);
+        ("EXPLODES BY", Align::Shrink),
+    ])
+    .spare(&["BODY", "CHILDREN", "OUTLOOK", "TYPE", "SHARE"]);
     for metric in profile.metrics.iter().take(view.limit) {
         let family = &profile.scrape.families[metric.family];
         table.row([
@@ -114,20 +116,26 @@ fn labels(profile: &Profile, metric: &Metric, out: &mut Output) -> Result<()> {
     let head = out.style().paint(Paint::Heading, &output::escape(scrape.text(family.name)));
     line(out, &format!("{head}  {} series, {}", thousands(metric.series), children(metric.children)))?;
     let mut table = Table::new(&[
-        ("  LABEL", Align::Left),
+        ("  LABEL", Align::Name),
         ("VALUES", Align::Right),
         ("SERIES WITHOUT IT", Align::Right),
-        ("", Align::Left),
+        ("", Align::Shrink),
         ("SHAPE", Align::Shrink),
         ("TOP VALUES (SERIES)", Align::Shrink),
-    ]);
+    ])
+    .spare(&["", "SHAPE"]);
+    // So that more than one is seen.
+    let room = out.style().width.map_or(usize::MAX, |width| usize::from(width) / 6);
     let mut labels: Vec<_> = without.labels.iter().zip(&metric.shapes).collect();
     labels.sort_by_key(|(label, _)| (label.series_without, std::cmp::Reverse(label.values)));
     let more = labels.len().saturating_sub(MOST_LABELS);
     labels.truncate(MOST_LABELS);
     for (label, shape) in &labels {
-        let top: Vec<String> =
-            label.top.iter().map(|value| format!("{} ({})", scrape.text(value.value), thousands(value.series))).collect();
+        let top: Vec<String> = label
+            .top
+            .iter()
+            .map(|value| format!("{} ({})", output::shorten(scrape.text(value.value), room), thousands(value.series)))
+            .collect();
         table.row([
             format!("  {}", scrape.text(label.name)),
             thousands(label.values),
@@ -191,16 +199,21 @@ fn pairs(scrape: &Scrape, metric: &Metric, out: &mut Output) -> Result<()> {
     Ok(())
 }
 
-fn problems(scrape: &Scrape, out: &mut Output) -> Result<()> {
+fn problems(profile: &Profile, out: &mut Output) -> Result<()> {
     const SHOWN: usize = 10;
-    let quality = &scrape.quality;
+    let quality = &profile.scrape.quality;
+    let several = profile.sources.len() > 1;
     if quality.problems.is_empty() {
         return Ok(());
     }
     blank(out)?;
-    for problem in quality.problems.iter().take(SHOWN) {
-        line(out, &output::escape(&problem.to_string()))?;
-        if !problem.excerpt.is_empty() {
+    for Found { source, problem } in quality.problems.iter().take(SHOWN) {
+        let place = if several { format!("{source}: ") } else { String::new() };
+        line(out, &output::escape(&format!("{place}{problem}")))?;
+        // Of bytes that are no text, hardly any would be shown as they are.
+        let garbled = problem.excerpt.chars().filter(|c| c.is_control() || *c == char::REPLACEMENT_CHARACTER).count();
+        let is_text = garbled < 4 || garbled * 4 < problem.excerpt.chars().count();
+        if !problem.excerpt.is_empty() && is_text {
             // Escapes take more room than what they stand for.
             let before: String = problem.excerpt.chars().take(problem.caret).collect();
             line(out, &format!("    {}", output::escape(&problem.excerpt)))?;
@@ -212,6 +225,19 @@ fn problems(scrape: &Scrape, out: &mut Output) -> Result<()> {
         dim(out, &format!("... and {}", output::count(more, "more problem")))?;
     }
     Ok(())
+}
+
+fn duplicates(scrape: &Scrape, out: &mut Output) -> Result<()> {
+    const SHOWN: usize = 3;
+    let twice = &scrape.quality.duplicate_series;
+    if !twice.is_empty() {
+        blank(out)?;
+    }
+    for series in twice.iter().take(SHOWN) {
+        let text = out.style().paint(Paint::Warning, "in there more than once");
+        line(out, &format!("{text}: {}", output::escape(series)))?;
+    }
+    if twice.len() > SHOWN { dim(out, "... and more of that kind") } else { Ok(()) }
 }
 
 fn totals(profile: &Profile, out: &mut Output) -> Result<()> {

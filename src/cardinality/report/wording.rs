@@ -119,9 +119,11 @@ pub fn finding_text(finding: &Finding) -> String {
         || label(if finding.label.as_ref().is_some_and(|label| label.contains(" and ")) { ", by its labels " } else { ", by its label " });
     let (metric, seen, limit) = (&finding.metric, thousands(finding.seen), thousands(finding.limit));
     match finding.rule {
+        Rule::Empty => "there is no series at all: nothing says that limits are kept".to_owned(),
         Rule::Series => format!("{seen} series, more than {limit}; the biggest metric is {metric}{}", by()),
         Rule::SeriesPerMetric => format!("{metric} has {seen} series, more than {limit}{}", by()),
         Rule::LabelValues => format!("{metric} has {seen} values of{}, more than {limit}", label(" ")),
+        Rule::New => format!("{metric} is new and has {seen} series, more than {limit}{}", by()),
         Rule::Growth => format!("{metric} has grown to {seen} series, more than {limit}{}", by()),
     }
 }

@@ -50,28 +50,29 @@ impl Candidates {
 
     /// Asks one port after the other; the first that serves metrics is taken, the rest is asked too, so that all are known.
     ///
-    /// `say` hears of each. Errors: Target when none does, and what is in the way of a port that was chosen.
+    /// `say` hears of each, once one is found; else the error names them. Errors: Target when none does, and what is in the way of a port that was chosen.
     pub fn search(&self, client: &Client, options: &FetchOptions, say: &dyn Fn(String)) -> Result<(Meta, Decoded)> {
         if self.chosen {
             let attempt = attempt(client, self.addresses[0], options, options.timeout);
             return attempt.map_err(|error| error.about(&self.who));
         }
         let limit = if self.addresses.len() > 1 { PATIENCE.min(options.timeout) } else { options.timeout };
-        let (mut found, mut tried) = (None, Vec::new());
+        let (mut found, mut tried, mut told) = (None, Vec::new(), Vec::new());
         for address in &self.addresses {
             match attempt(client, *address, options, limit) {
                 Ok((meta, decoded)) if found.is_none() => {
-                    say(format!("{} serves metrics", shown(&meta.url)));
+                    told.push(format!("{} serves metrics", shown(&meta.url)));
                     found = Some((meta, decoded));
                 }
-                Ok((meta, _)) => say(format!("{} serves metrics too: --port {} for those", shown(&meta.url), address.port())),
+                Ok((meta, _)) => told.push(format!("{} serves metrics too: --port {} for those", shown(&meta.url), address.port())),
                 Err(error) => {
-                    say(format!("tried {error}"));
+                    told.push(format!("tried {error}"));
                     tried.push(error);
                 }
             }
         }
         let (meta, decoded) = found.ok_or_else(|| self.nothing(&tried, options))?;
+        told.into_iter().for_each(say);
         // The search took a part of its time.
         decoded.wait_for(options.timeout);
         Ok((meta, decoded))

@@ -2,10 +2,12 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error as Tls};
 
+use super::tls::is_authority;
 use crate::error::Error;
 use crate::output::duration;
 
@@ -60,7 +62,7 @@ fn tls(url: &str, error: &Tls) -> Error {
         Tls::InvalidCertificate(CertificateError::UnknownIssuer) => {
             failed("its certificate is of an authority that is not trusted here").hint(TRUST)
         }
-        Tls::InvalidCertificate(why) => failed(&format!("its certificate is not valid: {why}")).hint(TRUST),
+        Tls::InvalidCertificate(why) => failed(&format!("its certificate is not valid: {}", invalid(why))).hint(TRUST),
         Tls::InvalidMessage(_) => failed("the server does not speak TLS").hint("try http:// instead of https://"),
         Tls::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate | AlertDescription::UnknownCA) => {
             failed(&format!("the server refuses this client's certificate, or the lack of one: {error}"))
@@ -70,10 +72,27 @@ fn tls(url: &str, error: &Tls) -> Error {
     }
 }
 
+/// What the library says of some of these are names of its own.
+fn invalid(why: &CertificateError) -> String {
+    let day = |at: &UnixTime| humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + Duration::from_secs(at.as_secs()));
+    match why {
+        CertificateError::Expired => "it has expired".to_owned(),
+        CertificateError::ExpiredContext { not_after, .. } => format!("it has expired, on {}", day(not_after)),
+        CertificateError::NotValidYetContext { not_before, .. } => format!("it is valid from {} on", day(not_before)),
+        CertificateError::BadEncoding => "it cannot be decoded".to_owned(),
+        CertificateError::BadSignature => "its signature is wrong".to_owned(),
+        CertificateError::Revoked => "it was revoked".to_owned(),
+        CertificateError::InvalidPurpose => "it is not for servers".to_owned(),
+        _ if is_authority(&Tls::InvalidCertificate(why.clone())) => "it is that of an authority, and in no file of --ca itself".to_owned(),
+        CertificateError::Other(why) => why.to_string(),
+        why => why.to_string(),
+    }
+}
+
 const TRUST: &str = "--ca FILE trusts the authority in that file; --insecure trusts any certificate";
 
 /// The first error of that type in the chain, also inside of an `io::Error`, which leaves it out of the chain.
-fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+pub fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<T>() {

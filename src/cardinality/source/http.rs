@@ -8,27 +8,43 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
-use reqwest::{Certificate, Identity, StatusCode, Url, redirect};
+use reqwest::{Identity, StatusCode, Url, redirect};
 use tokio::runtime::Runtime;
 use tokio::time::{Instant as Deadline, timeout_at};
 
 use super::body::{Encoding, Link, Raw, cannot_read};
-use super::failure::{Failed, broken, no_answer, timed_out};
+use super::failure::{Failed, broken, find, no_answer, timed_out};
 use super::options::{Auth, FetchOptions};
+use super::tls;
 use crate::error::{Error, Result};
 
 /// As Go's HTTP client, and so a Prometheus server.
 const MOST_REDIRECTS: usize = 10;
 const SCRAPE_TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 
-/// What a URL is called in all output: a password in it is not for others.
+/// What a URL is called in all output: a password in it is not for others, nor what else lets somebody in.
 pub fn shown(url: &Url) -> String {
     let mut url = url.clone();
     if !url.username().is_empty() || url.password().is_some() {
         let _ = url.set_username("***"); // fails only without a host
         let _ = url.set_password(None);
     }
+    if let Some(query) = url.query() {
+        let hide = |pair: &str| match pair.split_once('=') {
+            Some((key, value)) if !value.is_empty() && is_secret(key) => format!("{key}=***"),
+            _ => pair.to_owned(),
+        };
+        let query: Vec<String> = query.split('&').map(hide).collect();
+        url.set_query(Some(&query.join("&")));
+    }
     url.to_string()
+}
+
+/// By the names that are used for such parameters; all other parameters tell what was asked for.
+fn is_secret(key: &str) -> bool {
+    const WORDS: [&str; 10] = ["token", "secret", "passw", "pwd", "auth", "key", "credential", "signature", "session", "jwt"];
+    let key = key.to_ascii_lowercase();
+    WORDS.iter().any(|word| key.contains(word)) || key == "sig" || key == "code"
 }
 
 /// Its connections live in the network namespace of the thread that made it.
@@ -55,7 +71,10 @@ impl Client {
         let _ = rustls::crypto::ring::default_provider().install_default(); // it is there already
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::io("cannot wait for the network").because(error))?;
-        let unusable = |error: reqwest::Error| Error::io("cannot set up HTTP").because(error);
+        let unusable = |error: reqwest::Error| match (find::<rustls::Error>(&error), &options.cert) {
+            (Some(rustls::Error::InconsistentKeys(_)), Some((cert, key))) => other_key(cert, key.as_deref()),
+            _ => Error::io("cannot set up HTTP").because(error),
+        };
         let client = match builder(&options)?.build() {
             // A container may have no certificates at all, and needs none for plain HTTP. No TLS certificate is trusted then.
             Err(_) if options.ca.is_none() => builder(&options)?.tls_certs_only([]).build().map_err(unusable)?,
@@ -134,20 +153,39 @@ fn builder(options: &FetchOptions) -> Result<reqwest::ClientBuilder> {
     let mut builder = reqwest::Client::builder().no_proxy().referer(false).redirect(redirect::Policy::limited(MOST_REDIRECTS));
     // Shorter than the whole, so that it is told which of both was too long.
     builder = builder.connect_timeout(options.timeout.mul_f64(0.95)).tls_danger_accept_invalid_certs(options.insecure);
-    if let Some(path) = &options.ca {
-        let trusted = Certificate::from_pem_bundle(&read(path)?).ok().filter(|all| !all.is_empty());
-        builder = builder.tls_certs_only(trusted.ok_or_else(|| no_pem(path, "certificate"))?);
+    let identity = options.cert.as_ref().map(|(cert, key)| identity(cert, key.as_deref())).transpose()?;
+    if let Some(path) = &options.ca
+        && !options.insecure
+    {
+        let trusted = tls::certificates(&read(path)?).ok_or_else(|| no_pem(path, "certificate"))?;
+        let config =
+            tls::config(trusted, identity.as_ref().map(|(pem, _)| pem.as_slice())).map_err(|error| match (error, &options.cert) {
+                (rustls::Error::InconsistentKeys(_), Some((cert, key))) => other_key(cert, key.as_deref()),
+                (error, _) => Error::io(format!("the certificates in {} cannot be used", path.display())).because(error),
+            })?;
+        return Ok(builder.tls_backend_preconfigured(config));
     }
-    if let Some((cert, key)) = &options.cert {
-        let mut pem = read(cert)?;
-        if let Some(key) = key {
-            pem.push(b'\n');
-            pem.extend(read(key)?);
-        }
-        let identity = Identity::from_pem(&pem).map_err(|_| no_pem(key.as_ref().unwrap_or(cert), "certificate with its key"))?;
-        builder = builder.identity(identity);
+    Ok(match identity {
+        Some((_, identity)) => builder.identity(identity),
+        None => builder,
+    })
+}
+
+/// The client's certificate and key: as PEM, and as what is made of that.
+fn identity(cert: &Path, key: Option<&Path>) -> Result<(Vec<u8>, Identity)> {
+    let mut pem = read(cert)?;
+    if let Some(key) = key {
+        pem.push(b'\n');
+        pem.extend(read(key)?);
     }
-    Ok(builder)
+    let identity = Identity::from_pem(&pem).map_err(|_| no_pem(key.unwrap_or(cert), "certificate with its key"))?;
+    Ok((pem, identity))
+}
+
+fn other_key(cert: &Path, key: Option<&Path>) -> Error {
+    let key = key.unwrap_or(cert).display();
+    Error::io(format!("the key in {key} is not that of the certificate in {}", cert.display()))
+        .hint("--cert and --key take the two files that were made together")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

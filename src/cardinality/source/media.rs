@@ -14,9 +14,8 @@ pub fn read(content_type: Option<&str>) -> (Option<Format>, Option<String>) {
     let version = version.map(|(_, value)| value.trim().trim_matches('"'));
     match (media.as_str(), version) {
         ("text/plain", _) => (Some(Format::Text), None),
-        ("application/openmetrics-text", Some("2.0.0")) => {
-            (Some(Format::OpenMetrics2), Some("OpenMetrics 2.0 is refused without --enable-feature=openmetrics2".to_owned()))
-        }
+        // That a server takes it with a feature only is up to its parser to say, for files say nothing of a type.
+        ("application/openmetrics-text", Some("2.0.0")) => (Some(Format::OpenMetrics2), None),
         ("application/openmetrics-text", _) => (Some(Format::OpenMetrics1), None),
         ("application/vnd.google.protobuf", _) => (Some(Format::Protobuf), None),
         _ => (None, Some(format!("the Content-Type '{content_type}' is no format of metrics"))),
@@ -49,6 +48,11 @@ pub fn looks_like_metrics(begin: &[u8]) -> bool {
     line.starts_with(name) && words.any(|word| word.parse::<f64>().is_ok())
 }
 
+/// Whether a file begins as an executable of Linux does.
+pub fn is_program(begin: &[u8]) -> bool {
+    begin.starts_with(b"\x7fELF")
+}
+
 /// Whether the beginning of a body is that of a web page. No format of metrics begins with `<`.
 pub fn is_html(begin: &[u8]) -> bool {
     let begin = begin.strip_prefix(b"\xef\xbb\xbf").unwrap_or(begin).trim_ascii_start();
@@ -72,7 +76,6 @@ mod tests {
             let (format, why) = read(refused);
             assert!(format.is_none() && why.is_some(), "{refused:?}");
         }
-        assert!(read(Some("application/openmetrics-text; version=2.0.0")).1.is_some());
         assert!(is_certain(Some("text/plain; version=0.0.4")) && !is_certain(Some("text/plain; charset=utf-8")) && !is_certain(None));
     }
 

@@ -6,6 +6,7 @@ mod failure;
 mod http;
 mod media;
 mod options;
+mod tls;
 
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal, Read, Seek};
@@ -42,8 +43,8 @@ pub enum Source {
 }
 
 impl Source {
-    /// A word of digits is a process id. Any other word that has a slash, or that a file is called, is that file: to mean a process
-    /// where a file has its name, give the process id. The rest are names of processes.
+    /// A word of digits is a process id. Any other word that has a slash, or that a file is called, is that file, unless it is a program: to
+    /// mean a process where another file has its name, give the process id. The rest are names of processes.
     ///
     /// Errors, Usage: a bad URL, or `host:port` without `http://`.
     pub fn parse(word: &str, options: &FetchOptions) -> Result<Source> {
@@ -71,7 +72,7 @@ impl Source {
                 Error::usage(format!("'{word}' is no file, and no URL without http://")).hint(format!("goscope cardinality http://{word}"))
             );
         }
-        match word.contains('/') || path.exists() {
+        match word.contains('/') || path.exists() && !is_program(path) {
             true => Ok(Source::File(path.to_owned())),
             false => Ok(Source::Process(word.to_owned())),
         }
@@ -134,6 +135,17 @@ impl Scraper {
             Source::Process(word) => Origin::Process(find(&word)?, None),
         };
         Ok(Scraper { origin, options })
+    }
+
+    /// What cannot be read a second time: standard input, a pipe.
+    pub fn reads_once(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::Stdin => Some(Path::new("-")),
+            Origin::File(path) => {
+                Some(path.as_path()).filter(|path| path.metadata().is_ok_and(|about| !about.is_file() && !about.is_dir()))
+            }
+            Origin::Url(_) | Origin::Process(..) => None,
+        }
     }
 
     /// When a file was last written; `None` of all other sources.
@@ -281,6 +293,11 @@ fn file(path: &Path, limit: u64) -> Result<Fetched> {
     if media::is_html(&begin) {
         return Err(web_page().about(shown));
     }
+    if media::is_program(&begin) {
+        let name = path.file_name().unwrap_or_default().display();
+        return Err(Error::io(format!("{shown} is a program, not a saved scrape"))
+            .hint(format!("for a process that runs it: goscope cardinality {name}, or its process id")));
+    }
     if Encoding::of(&begin) != Encoding::Identity {
         return stream(shown, limit, move || Ok(Box::new(file)));
     }
@@ -294,6 +311,12 @@ fn file(path: &Path, limit: u64) -> Result<Fetched> {
         plain_file: Some(PlainFile { path: path.to_owned(), bytes: about.len() }),
         body: Body::of_file(file, shown),
     })
+}
+
+fn is_program(path: &Path) -> bool {
+    let mut begin = [0; 4];
+    let is_file = path.metadata().is_ok_and(|about| about.is_file());
+    is_file && File::open(path).and_then(|mut file| file.read_exact(&mut begin)).is_ok() && media::is_program(&begin)
 }
 
 fn stdin(limit: u64) -> Result<Fetched> {

@@ -11,6 +11,8 @@ use crate::output::escape;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     Stay,
+    /// Ctrl-Z, which a terminal in raw mode hands over as a key.
+    Suspend,
     Leave,
 }
 
@@ -55,14 +57,17 @@ pub enum Row {
 pub enum Over {
     Nothing,
     Help,
-    /// Lines of the exposition, and the first one that is shown.
+    /// Lines of the exposition, and the first line and column that are shown.
     Raw {
         title: String,
         lines: Vec<String>,
         top: usize,
+        left: usize,
     },
 }
 
+/// Columns that a raw line moves at a time.
+const SIDEWAYS: usize = 20;
 /// More raw lines than this are not made.
 const MOST_LINES: usize = 20_000;
 
@@ -130,6 +135,9 @@ impl<'a> App<'a> {
         if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c') {
             return Next::Leave;
         }
+        if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('z') {
+            return Next::Suspend;
+        }
         if self.typing {
             self.on_search_key(key.code);
             return Next::Stay;
@@ -177,10 +185,15 @@ impl<'a> App<'a> {
     }
 
     fn on_over_key(&mut self, code: KeyCode) {
-        if let Over::Raw { lines, top, .. } = &mut self.over
+        if let Over::Raw { lines, top, left, .. } = &mut self.over
             && !matches!(code, KeyCode::Esc | KeyCode::Char('q' | 'r'))
         {
-            *top = moved(code, *top, lines.len(), self.page);
+            let longest = || lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
+            match code {
+                KeyCode::Left | KeyCode::Char('h') => *left = left.saturating_sub(SIDEWAYS),
+                KeyCode::Right | KeyCode::Char('l') if *left + SIDEWAYS < longest() => *left += SIDEWAYS,
+                code => *top = moved(code, *top, lines.len(), self.page),
+            }
             return;
         }
         self.over = Over::Nothing;
@@ -316,11 +329,8 @@ impl<'a> App<'a> {
                 continue;
             }
             for (member, value) in family.members(child).iter().zip(family.values(child)) {
-                let mut labels: Vec<String> = family.labels(child).map(|(name, value)| self.pair(name, value)).collect();
-                labels.extend(member.role.bound_label().map(|label| format!("{label}=\"{}\"", self.scrape().text(member.bound))));
-                let name = self.scrape().series_name(family, member.role);
-                let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-                lines.push(escape(&format!("{name}{labels} {value}")).into_owned());
+                let series = self.scrape().series_text(family, child, *member);
+                lines.push(escape(&format!("{series} {value}")).into_owned());
             }
             if lines.len() >= MOST_LINES && child + 1 < family.children() {
                 lines.push("(and more)".to_owned());
@@ -328,12 +338,7 @@ impl<'a> App<'a> {
             }
         }
         let title = format!("{}, rebuilt from what was read", escape(self.metric_name(metric)));
-        self.over = Over::Raw { title, lines, top: 0 };
-    }
-
-    fn pair(&self, name: Id, value: Id) -> String {
-        let value = self.scrape().text(value).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        format!("{}=\"{value}\"", self.scrape().text(name))
+        self.over = Over::Raw { title, lines, top: 0, left: 0 };
     }
 }
 
@@ -365,13 +370,8 @@ mod tests {
     fn profile() -> Profile {
         let mut store = Store::new();
         Parser::new().parse(BODY.as_bytes(), true, &mut |item| store.add(item));
-        let collected = Collected {
-            scrape: store.finish(),
-            rules: Default::default(),
-            sources: vec!["test".to_owned()],
-            failed: Vec::new(),
-            warnings: Vec::new(),
-        };
+        let collected =
+            Collected { scrape: store.finish(), rules: Default::default(), sources: vec!["test".to_owned()], failed: Vec::new() };
         let options = Options { top: 5, buckets: None, exemplars: None, lint: false };
         Profile::new(collected, std::time::SystemTime::UNIX_EPOCH, &options)
     }

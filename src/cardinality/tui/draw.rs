@@ -5,10 +5,11 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
+use unicode_width::UnicodeWidthStr;
 
 use super::app::{App, Over, Row};
 use crate::cardinality::report::wording::{bounded_name, dependency, percent, shape_name, thousands, verdict, verdict_name};
-use crate::output::{bytes, escape};
+use crate::output::{bytes, escape, shorten};
 
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
@@ -19,8 +20,8 @@ right, Enter                 open
 left                         close
 s                            order: series, name, bytes, values
 /                            search names and values; Esc ends it
-r                            the raw series of what is selected
-q                            leave";
+r                            the raw series of what is selected; left, right move along
+q, Ctrl-Z                    leave, for good or until fg";
 
 pub fn draw(app: &mut App<'_>, frame: &mut Frame<'_>) {
     let [head, body, foot] = Layout::vertical([Constraint::Length(1), Constraint::Min(1), Constraint::Length(1)]).areas(frame.area());
@@ -36,8 +37,13 @@ pub fn draw(app: &mut App<'_>, frame: &mut Frame<'_>) {
     match &app.over {
         Over::Nothing => {}
         Over::Help => over(frame, "Keys", HELP.lines().map(Line::raw).collect()),
-        Over::Raw { title, lines, top } => {
-            let lines = lines.iter().skip(*top).take(app.page).map(|line| Line::raw(line.as_str())).collect();
+        Over::Raw { title, lines, top, left } => {
+            let room = usize::from(frame.area().width).saturating_sub(2);
+            let part = |line: &str| {
+                let start = line.char_indices().nth(*left).map_or(line.len(), |(at, _)| at);
+                Line::raw(shorten(&line[start..], room).into_owned())
+            };
+            let lines = lines.iter().skip(*top).take(app.page).map(|line| part(line)).collect();
             over(frame, title, lines);
         }
     }
@@ -89,23 +95,22 @@ fn row_line(app: &App<'_>, row: Row, width: usize) -> Line<'static> {
     let unit = if matches!(row, Row::Label(..)) { " values" } else { "" };
     let number = format!(" {}{unit} ", thousands(series));
     let room = width.saturating_sub(indent + 2 + number.len());
-    let name: String = escape(name).chars().take(room).collect();
-    let gap = " ".repeat(room.saturating_sub(name.chars().count()));
+    let name = shorten(&escape(&shorten(name, room)), room).into_owned();
+    let gap = " ".repeat(room.saturating_sub(name.width()));
     Line::raw(format!("{}{mark}{name}{gap}{number}", " ".repeat(indent)))
 }
 
 fn details(app: &App<'_>) -> Vec<Line<'static>> {
     let Some(row) = app.row() else { return Vec::new() };
-    let fact =
-        |name: &str, value: String| Line::from(vec![Span::styled(format!("{name:<15}"), DIM), Span::raw(escape(&value).into_owned())]);
+    let fact = |name: &str, value: String| Line::from(vec![Span::styled(format!("{name:<15}"), DIM), Span::raw(told(&value))]);
     let (scrape, profile) = (app.scrape(), app.profile);
     let (Row::Metric(number) | Row::Label(number, _) | Row::Value { metric: number, .. }) = row;
     let metric = app.metric(number);
     let family = &scrape.families[metric.family];
-    let mut lines = vec![Line::styled(escape(app.metric_name(number)).into_owned(), STRONG)];
+    let mut lines = vec![Line::styled(told(app.metric_name(number)), STRONG)];
     match row {
         Row::Metric(_) => {
-            lines.extend(family.help.map(|help| Line::raw(escape(scrape.text(help)).into_owned())));
+            lines.extend(family.help.map(|help| Line::raw(told(scrape.text(help)))));
             lines.push(fact("type", family.kind.as_str().to_owned()));
             lines.push(fact("series", format!("{}, {} of all", thousands(metric.series), percent(metric.share))));
             lines.push(fact("children", thousands(metric.children)));
@@ -120,7 +125,7 @@ fn details(app: &App<'_>) -> Vec<Line<'static>> {
             let label = &labels[label];
             lines.push(Line::styled(escape(scrape.text(label.name)).into_owned(), STRONG));
             if let Row::Value { value, series, .. } = row {
-                lines.push(Line::raw(escape(scrape.text(value)).into_owned()));
+                lines.push(Line::raw(told(scrape.text(value))));
                 lines.push(fact("series", thousands(series)));
             }
             lines.push(fact("values", thousands(label.values)));
@@ -133,6 +138,11 @@ fn details(app: &App<'_>) -> Vec<Line<'static>> {
         }
     }
     lines
+}
+
+/// As much of it as the eye takes in: a value may have megabytes.
+fn told(text: &str) -> String {
+    escape(&shorten(text, 1000)).into_owned()
 }
 
 /// A window over all.

@@ -26,11 +26,14 @@ pub fn run(profile: &Profile, mut stopped: impl FnMut() -> bool) -> Result<()> {
         if !event::poll(POLL).map_err(broken)? {
             continue;
         }
-        if let Event::Key(key) = event::read().map_err(broken)?
-            && key.kind != KeyEventKind::Release
-            && app.on_key(key) == Next::Leave
-        {
-            break;
+        let Event::Key(key) = event::read().map_err(broken)? else { continue };
+        if key.kind == KeyEventKind::Release {
+            continue;
+        }
+        match app.on_key(key) {
+            Next::Stay => {}
+            Next::Suspend => screen.suspend().map_err(broken)?,
+            Next::Leave => break,
         }
     }
     Ok(())

@@ -16,16 +16,16 @@ pub struct Screen {
 impl Screen {
     pub fn enter() -> io::Result<Screen> {
         restore_on_panic();
-        enable_raw_mode()?;
-        let entered = execute!(stdout(), EnterAlternateScreen, cursor::Hide);
-        let terminal = entered.and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
-        match terminal {
-            Ok(terminal) => Ok(Screen { terminal }),
-            Err(error) => {
-                restore();
-                Err(error)
-            }
-        }
+        enter().map(|terminal| Screen { terminal }).inspect_err(|_| restore())
+    }
+
+    /// Gives the terminal back and stops, as Ctrl-Z does elsewhere; goes on when the shell says so.
+    pub fn suspend(&mut self) -> io::Result<()> {
+        restore();
+        signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
+        // A new one knows nothing of what was drawn before, and draws all of it.
+        self.terminal = enter()?;
+        Ok(())
     }
 
     pub fn draw(&mut self, view: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
@@ -37,6 +37,12 @@ impl Drop for Screen {
     fn drop(&mut self) {
         restore();
     }
+}
+
+fn enter() -> io::Result<Terminal<CrosstermBackend<Stdout>>> {
+    enable_raw_mode()?;
+    execute!(stdout(), EnterAlternateScreen, cursor::Hide)?;
+    Terminal::new(CrosstermBackend::new(stdout()))
 }
 
 /// Each step for itself: one that fails must not keep the others from being done.

@@ -24,7 +24,7 @@ pub fn run(args: GoroutinesArgs, context: &Context) -> Result<()> {
     };
     let format = args.watch.map(|period| watch_format(args.format).map(|format| (period, format))).transpose()?;
     let name = args.target.as_deref().unwrap_or_default();
-    let process = target::resolve(name, &args.wait, context.console)?;
+    let process = target::resolve(name, target::Programs::Go, &args.wait, context.console)?;
     let begin = Instant::now();
     let process = GoProcess::attach(process, args.swap_in)?;
     context.console.note(&format!(

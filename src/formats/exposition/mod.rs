@@ -150,7 +150,7 @@ pub struct NativeHistogram {
 pub struct Problem {
     /// In the body, in bytes.
     pub offset: u64,
-    /// From 1. In a binary format, the number of the message.
+    /// From 1; 0 for what is wrong with all of the body. In a binary format, the number of the message.
     pub line: u64,
     /// From 1, in characters. In a binary format, the byte in the message.
     pub column: u64,
@@ -173,7 +173,10 @@ pub enum Severity {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.line, self.column, self.message)
+        match self.line {
+            0 => f.write_str(&self.message),
+            line => write!(f, "{line}:{}: {}", self.column, self.message),
+        }
     }
 }
 

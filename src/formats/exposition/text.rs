@@ -188,6 +188,7 @@ impl Parser {
                     each(Item::Help { name, text });
                     let wrong = self.strict.as_mut().and_then(|strict| strict.help(name));
                     self.complain(block, line.bytes, wrong, each);
+                    self.returns(block, line.bytes, each);
                 }
             }
         }
@@ -221,6 +222,14 @@ impl Parser {
     fn complain(&mut self, block: &mut Block<'_>, line: &[u8], wrong: Option<String>, each: &mut impl FnMut(Item<'_>)) {
         if let Some(message) = wrong {
             self.problem(block, line, 0, Severity::Error, message, each);
+        }
+    }
+
+    /// In a body whose lines end with carriage returns alone, a help text swallows all that is behind it.
+    fn returns(&mut self, block: &mut Block<'_>, line: &[u8], each: &mut impl FnMut(Item<'_>)) {
+        if let Some(at) = memchr::memchr(b'\r', line.trim_ascii_end()) {
+            let message = "a carriage return: what is behind it is taken for a part of the help text";
+            self.problem(block, line, at, Severity::Warning, message.to_owned(), each);
         }
     }
 

@@ -219,7 +219,10 @@ impl<'a> Exact<'a> {
         if word == "TYPE" {
             return match metric_type(bytes) {
                 Some(kind) => self.done(Read::Type { name, kind }),
-                None => self.wrong(text_start, bad_type(bytes)),
+                None => match memchr::memchr(b'\r', bytes).filter(|at| metric_type(&bytes[..*at]).is_some()) {
+                    Some(at) => self.wrong(text_start + at, CARRIAGE_RETURN),
+                    None => self.wrong(text_start, bad_type(bytes)),
+                },
             };
         }
         if let Err(error) = std::str::from_utf8(bytes) {
@@ -362,8 +365,8 @@ impl<'a> Exact<'a> {
             return self.wrong(start, "expected a value: a number, NaN, +Inf or -Inf");
         }
         let Some(value) = number::value(text) else {
-            return match text.strip_suffix(b"\r") {
-                Some(number) if number::value(number).is_some() => self.wrong(self.at - 1, CARRIAGE_RETURN),
+            return match memchr::memchr(b'\r', text) {
+                Some(at) if number::value(&text[..at]).is_some() => self.wrong(start + at, CARRIAGE_RETURN),
                 _ => self.wrong(start, "not a number: expected a decimal one, NaN, +Inf or -Inf"),
             };
         };
@@ -406,9 +409,6 @@ fn metric_type(text: &[u8]) -> Option<MetricType> {
 
 fn bad_type(text: &[u8]) -> String {
     const EXPECTED: &str = "expected counter, gauge, histogram, summary or untyped";
-    if text.strip_suffix(b"\r").and_then(metric_type).is_some() {
-        return CARRIAGE_RETURN.to_owned();
-    }
     if metric_type(text.trim_ascii()).is_some() {
         return "blanks around the type: expected one before it, and none behind".to_owned();
     }

@@ -99,6 +99,16 @@ fn carriage_returns_are_problems_but_the_samples_are_kept() {
 }
 
 #[test]
+fn carriage_returns_alone_are_told_where_the_first_one_is() {
+    let wrong = "a carriage return: lines must end with a line feed alone";
+    assert_eq!(items(b"a 1\rb 2\r"), [format!("1:4: {wrong}")]);
+    assert_eq!(items(b"a{b=\"c\"} 1 2\rb 2\r"), [format!("1:13: {wrong}")]);
+    assert_eq!(items(b"# TYPE a gauge\ra 1\r"), [format!("1:15: {wrong}")]);
+    let swallowed = "warning 1:12: a carriage return: what is behind it is taken for a part of the help text";
+    assert_eq!(items(b"# HELP a bc\ra 1\rb 2\r\nc 3\n"), ["help a bc\ra 1\rb 2\r", swallowed, "c{} @21+4"]);
+}
+
+#[test]
 fn behind_what_the_server_takes_for_the_end_nothing_is_read() {
     let found = items(b"a 1\n\0\nb 1\nc\n");
     assert_eq!(found, ["a{} @0+4", "warning 2:1: a NUL byte here is taken for the end of the body: the server reads no further"]);
