@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::render::{View, open, render};
 use super::{Look, SchedArgs, SchedFormat};
 use crate::cli::Context;
-use crate::cli::target::{self, Wait};
+use crate::cli::target::{self, Programs, Wait};
 use crate::error::{Error, Kind, Result};
 use crate::output::count;
 use crate::sched::collect::{self, Options, armed, plan};
@@ -18,7 +18,7 @@ use crate::target::runtime::GoProcess;
 const RATES_WINDOW: Duration = Duration::from_millis(200);
 
 pub fn look(name: &str, wait: &Wait, look: &Look, format: SchedFormat, when: &[Trigger], context: &Context) -> Result<Window> {
-    let process = target::resolve(name, wait, context.console)?;
+    let process = target::resolve(name, Programs::Go, wait, context.console)?;
     let process = GoProcess::attach(process, false)?;
     if when.is_empty() {
         return look_once(&process, look, format, context);
@@ -54,7 +54,7 @@ pub fn run_watch(args: &SchedArgs, view: &View, context: &Context) -> Result<()>
         return Err(Error::usage("--watch prints a table or jsonl").hint("add --format jsonl, or leave --format out"));
     }
     let mut out = open(args.format, context)?;
-    let process = target::resolve(&args.target, &args.wait, context.console)?;
+    let process = target::resolve(&args.target, Programs::Go, &args.wait, context.console)?;
     let process = GoProcess::attach(process, false)?;
     let (options, plan) = decide(&process, &args.look, args.format, RATES_WINDOW, context)?;
     if let Some(plan) = &plan {
@@ -111,7 +111,7 @@ fn decide(process: &GoProcess, look: &Look, format: SchedFormat, window: Duratio
 
 pub fn run_plan(args: &SchedArgs, context: &Context) -> Result<()> {
     let mut out = context.open()?;
-    let process = target::resolve(&args.target, &args.wait, context.console)?;
+    let process = target::resolve(&args.target, Programs::Go, &args.wait, context.console)?;
     let process = GoProcess::attach(process, false)?;
     let options = Options { tier: Tier::Transitions, hz: args.look.hz, switch_stacks: true, length: None, timeline: false };
     let prices = plan::prices(&process, true)?;
