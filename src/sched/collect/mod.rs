@@ -93,6 +93,7 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
             }
             // What follows takes its time too, and all figures are to be of one window.
             ended = Some((nanos(begin.elapsed()), ThreadTimes::read(process)));
+            collector.ends_now();
             if let Some(stream) = &mut stream {
                 cost.probes_ns = timing.is_some().then(|| stream.probes_ns());
                 let detaching = Instant::now();

@@ -12,7 +12,8 @@ pub struct Readings<'a> {
     scheduler: Scheduler<'a>,
     first: Option<scheduler::Counters>,
     last: Option<scheduler::Counters>,
-    throttling: Option<Throttling>,
+    /// At the begin and at the end.
+    throttling: [Option<Throttling>; 2],
     /// Sums over all readings.
     count: u64,
     idle: u64,
@@ -22,6 +23,8 @@ pub struct Readings<'a> {
     queues: Vec<(u64, u32)>,
     pauses: Vec<GcPause>,
     pauses_lost: u32,
+    /// The window has ended: what is read later is of after it.
+    over: bool,
 }
 
 impl<'a> Readings<'a> {
@@ -31,7 +34,7 @@ impl<'a> Readings<'a> {
             scheduler: Scheduler::new(process),
             first: None,
             last: None,
-            throttling: process.process.throttling(),
+            throttling: [None; 2],
             count: 0,
             idle: 0,
             spinning: 0,
@@ -39,18 +42,32 @@ impl<'a> Readings<'a> {
             queues: Vec::new(),
             pauses: Vec::new(),
             pauses_lost: 0,
+            over: false,
         }
     }
 
     /// One more; when this is, in ns of CLOCK_MONOTONIC, and how many collections have ended.
     pub fn collections(&mut self) -> Option<(u64, u32)> {
+        if self.over {
+            return None;
+        }
         self.read();
         let counters = self.last.as_ref().or(self.first.as_ref())?;
         Some((u64::try_from(counters.taken_at_ns).ok()?, *counters.gc.cycles.as_ref().ok()?))
     }
 
-    /// One more; nothing when the process is gone.
+    /// The last one.
+    pub fn end(&mut self) {
+        self.read();
+        self.throttling[1] = self.process.process.throttling();
+        self.over = true;
+    }
+
+    /// One more; nothing when the window is over or the process is gone.
     pub fn read(&mut self) {
+        if self.over {
+            return;
+        }
         let Ok(counters) = self.scheduler.read() else { return };
         self.count += 1;
         self.idle += u64::from(*counters.idle_ps.as_ref().unwrap_or(&0));
@@ -70,6 +87,7 @@ impl<'a> Readings<'a> {
             self.pauses_lost += counters.gc.pauses_lost;
         }
         if self.first.is_none() {
+            self.throttling[0] = self.process.process.throttling();
             self.first = Some(counters);
         } else {
             self.last = Some(counters);
@@ -107,7 +125,8 @@ impl<'a> Readings<'a> {
         let created = between(&first.goroutines_created, &last.goroutines_created, |a, b| b.saturating_sub(*a));
         let cycles = between(&first.gc.cycles, &last.gc.cycles, |a, b| u64::from(b.wrapping_sub(*a)));
         let time_to_run = between(&first.time_to_run, &last.time_to_run, |a, b| b.since(a));
-        let throttled = self.throttling.zip(self.process.process.throttling()).map(|(before, now)| Throttled {
+        let [begin, end] = self.throttling;
+        let throttled = begin.zip(end).map(|(before, now)| Throttled {
             periods: now.periods.saturating_sub(before.periods),
             throttled_periods: now.throttled_periods.saturating_sub(before.throttled_periods),
             throttled_ns: now.throttled_ns.saturating_sub(before.throttled_ns),
