@@ -1,5 +1,6 @@
 //! What one window of looking at the scheduler gave: plain data.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,7 +9,7 @@ pub use crate::target::facts::TargetFacts;
 pub use crate::target::stack::{Cut, Frame, FrameKind, Stack};
 
 /// Everything seen in one window.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Window {
     pub captured_at: SystemTime,
     pub target: TargetFacts,
@@ -159,8 +160,13 @@ pub struct Waits {
     pub p90: Bound,
     pub p99: Bound,
     pub max: Bound,
-    /// `timeToRun`, `switches` or `uprobes`.
+    /// One of `SOURCES`.
     pub source: &'static str,
+}
+
+impl Waits {
+    /// The runtime's histogram `sched.timeToRun`, context switches, transitions.
+    pub const SOURCES: [&'static str; 3] = ["timeToRun", "switches", "uprobes"];
 }
 
 /// A quantile lies in here; `high_ns` is `None` for the histogram's last, open bucket.
@@ -321,9 +327,9 @@ pub struct Plan {
     pub items: Vec<Item>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Item {
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     pub payer: Payer,
     pub per_second: f64,
     pub ns_each: f64,

@@ -41,7 +41,7 @@ fn decide(process: &GoProcess, look: &Look, format: SchedFormat, window: Duratio
         hz: look.hz,
         switch_stacks: true,
         length: Some(look.duration),
-        timeline: format.draws_time(),
+        timeline: format.draws_time() || look.record.is_some(),
     };
     let transitions = asked.tier >= Tier::Transitions;
     if asked.tier == Tier::Counters {
@@ -64,7 +64,7 @@ fn decide(process: &GoProcess, look: &Look, format: SchedFormat, window: Duratio
 
 pub fn run_plan(args: &SchedArgs, context: &Context) -> Result<()> {
     let mut out = context.open()?;
-    let process = target::resolve(&args.target, &args.wait, context.console)?;
+    let process = target::resolve(args.target.as_deref().unwrap_or_default(), &args.wait, context.console)?;
     let process = GoProcess::attach(process, false)?;
     let options = Options { tier: Tier::Transitions, hz: args.look.hz, switch_stacks: true, length: None, timeline: false };
     let prices = plan::prices(&process, true)?;

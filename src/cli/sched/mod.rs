@@ -1,23 +1,32 @@
 //! `goscope sched` and `goscope profile`: their command lines.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
+mod diff;
 mod look;
 mod render;
+mod report;
 
 use super::target::Wait;
 use super::{Context, values};
 use crate::error::{Error, Kind, Result};
+use crate::output::{Output, bytes};
 use crate::sched::model::Window;
+use crate::sched::recording;
+use diff::DiffArgs;
 use render::{View, open, render};
+pub use report::{ReportArgs, run as run_report};
 
 const SCHED_EXAMPLES: &str = "\
 Examples:
   goscope sched payments                       10 s: one account of all goroutine time
   goscope sched 4711 --duration 30s --format json
-  goscope sched 4711 --tier 0                  the runtime's own counters only: no probe, no BPF rights";
+  goscope sched 4711 --tier 0                  the runtime's own counters only: no probe, no BPF rights
+  goscope sched payments --record before.rec   keep it for `goscope report` and `goscope sched diff`
+  goscope sched diff before.rec after.rec --fail-on runnable=5";
 
 const PROFILE_EXAMPLES: &str = "\
 Examples:
@@ -30,11 +39,14 @@ Examples:
 /// Looks for a window of time without stopping anything: the kernel's context switches and clock,
 /// and the runtime's own counters. What each tier costs is printed before and after.
 #[derive(Debug, Args)]
-#[command(after_help = SCHED_EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = SCHED_EXAMPLES)]
 pub struct SchedArgs {
+    #[command(subcommand)]
+    pub command: Option<SchedCommand>,
+
     /// Process id or name
-    #[arg(value_name = "TARGET")]
-    pub target: String,
+    #[arg(value_name = "TARGET", required = true)]
+    pub target: Option<String>,
     #[command(flatten)]
     pub wait: Wait,
     /// How to print
@@ -43,11 +55,16 @@ pub struct SchedArgs {
     #[command(flatten)]
     pub look: Look,
     /// Only say what looking would cost, in each tier, and look at nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "record")]
     pub plan: bool,
     /// Show at most N stacks of each kind in a table
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SchedCommand {
+    Diff(DiffArgs),
 }
 
 /// Show where CPU, off-CPU or wall-clock time goes, by function
@@ -94,6 +111,9 @@ pub struct Look {
     /// Exit 1 when more than this share of events was lost
     #[arg(long, value_name = "PERCENT", value_parser = values::percent)]
     pub max_loss: Option<f64>,
+    /// Also keep all that was seen, and when, in FILE: `goscope report` prints it again in every format, `goscope sched diff` compares
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 }
 
 /// Of one CPU.
@@ -144,11 +164,15 @@ pub enum Mode {
 }
 
 pub fn run_sched(args: &SchedArgs, context: &Context) -> Result<()> {
+    if let Some(SchedCommand::Diff(args)) = &args.command {
+        return diff::run(args, context);
+    }
     if args.plan {
         return look::run_plan(args, context);
     }
     let view = View::Sched { limit: args.limit };
-    look_and_render(&args.target, &args.wait, &args.look, args.format, &view, context)
+    let name = args.target.as_deref().unwrap_or_default();
+    look_and_render(name, &args.wait, &args.look, args.format, &view, context)
 }
 
 pub fn run_profile(args: &ProfileArgs, context: &Context) -> Result<()> {
@@ -158,10 +182,22 @@ pub fn run_profile(args: &ProfileArgs, context: &Context) -> Result<()> {
 
 fn look_and_render(name: &str, wait: &Wait, look: &Look, format: SchedFormat, view: &View, context: &Context) -> Result<()> {
     let mut out = open(format, context)?;
+    let record = look.record.as_deref().map(|path| Ok::<_, Error>((path, context.open_record(path)?))).transpose()?;
     let window = look::look(name, wait, look, format, context)?;
-    render(&window, format, view, &mut out)?;
-    out.finish()?;
+    // A recording that cannot be written is no reason to show nothing.
+    let recorded = record.map_or(Ok(()), |(path, file)| save(&window, path, file, context));
+    let rendered = render(&window, format, view, &mut out).and_then(|()| out.finish());
+    recorded.and(rendered)?;
     judge(&window, look)
+}
+
+fn save(window: &Window, path: &Path, mut file: Output, context: &Context) -> Result<()> {
+    let cannot = |error: std::io::Error| Error::io(format!("cannot record into {}", path.display())).because(error);
+    recording::write(window, &mut file).map_err(cannot)?;
+    file.finish()?;
+    let size = path.metadata().map_or(0, |found| found.len());
+    context.console.note(&format!("recorded {} into {}", bytes(size), path.display()));
+    Ok(())
 }
 
 /// Findings, when more was lost than `--max-loss` allows.

@@ -87,7 +87,7 @@ impl<'a> Facts<'a> {
 }
 
 #[derive(Serialize)]
-struct Target<'a> {
+pub(super) struct Target<'a> {
     pid: u32,
     start_ticks: u64,
     exe: &'a str,
@@ -98,7 +98,7 @@ struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    fn of(target: &'a model::TargetFacts) -> Self {
+    pub(super) fn of(target: &'a model::TargetFacts) -> Self {
         Target {
             pid: target.pid,
             start_ticks: target.start_ticks,
@@ -112,7 +112,7 @@ impl<'a> Target<'a> {
 }
 
 #[derive(Serialize)]
-struct Quality<'a> {
+pub(super) struct Quality<'a> {
     sent: u64,
     lost: u64,
     cpus: Vec<LossOut>,
@@ -142,7 +142,7 @@ struct LossOut {
 }
 
 impl<'a> Quality<'a> {
-    fn of(window: &'a Window) -> Self {
+    pub(super) fn of(window: &'a Window) -> Self {
         let quality = &window.quality;
         let loss = |loss: &model::Loss| LossOut {
             cpu: loss.cpu,
@@ -441,7 +441,7 @@ struct RowOut<'a> {
 }
 
 #[derive(Serialize)]
-struct FrameOut<'a> {
+pub(super) struct FrameOut<'a> {
     function: &'a str,
     file: &'a str,
     line: u32,
@@ -469,7 +469,7 @@ impl<'a> RowOut<'a> {
     }
 }
 
-fn frames_of(stack: &Stack) -> Vec<FrameOut<'_>> {
+pub(super) fn frames_of(stack: &Stack) -> Vec<FrameOut<'_>> {
     fn out(frame: &Frame) -> FrameOut<'_> {
         FrameOut {
             function: &frame.function,
