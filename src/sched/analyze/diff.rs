@@ -1,8 +1,11 @@
 //! What changed between two windows, and whether they saw enough to say so.
 //!
 //! Everything in a window is a number of observations: samples, walks, context switches. A sum of n of them is known to one part in sqrt(n)
-//! at best, so a difference counts only beyond 1.96 times the error of both sides together (95 %). A walk sees all goroutines at one
-//! moment: there, what counts is how many walks met something, not how many goroutines they met.
+//! at best, one observation more or less, and a difference counts only beyond the errors of both sides together. A walk sees all goroutines
+//! at one moment: there, what counts is how many walks met something, not how many goroutines they met.
+//!
+//! Of hundreds of stacks some always differ by chance. So the margin is as many standard errors as it takes for all differences of a kind
+//! together to be right with 95 % (Bonferroni): 2.7 for seven states, 3.9 for five hundred stacks.
 
 use std::time::Duration;
 
@@ -12,8 +15,8 @@ use super::Account;
 use crate::sched::model::{Bound, Class, Row, Source, Stack, Waits, Window};
 use crate::target::frames;
 
-/// Of a normal distribution: 95 % lie within.
-const Z: f64 = 1.96;
+/// How sure the differences of one kind are, all of them together.
+pub const CONFIDENCE: f64 = 0.95;
 /// Waits that must lie beyond a quantile before it says anything.
 const BEYOND: f64 = 10.0;
 
@@ -42,7 +45,9 @@ pub struct Amount {
     /// Nanoseconds for each second of the window.
     pub rate: f64,
     /// One standard error of `rate`.
-    pub error: f64,
+    error: f64,
+    /// What a single observation stands for, as `rate`.
+    one: f64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +55,8 @@ pub struct Change<T> {
     pub of: T,
     pub before: Amount,
     pub after: Amount,
+    /// Standard errors in a margin.
+    z: f64,
 }
 
 impl<T> Change<T> {
@@ -59,7 +66,11 @@ impl<T> Change<T> {
     }
 
     pub fn margin(&self) -> f64 {
-        Z * self.before.error.hypot(self.after.error)
+        let (before, after) = (&self.before, &self.after);
+        // Not having met something is known to one observation too.
+        let first = if before.count == 0 { after.one } else { before.error };
+        let second = if after.count == 0 { before.one } else { after.error };
+        self.z * first.hypot(second)
     }
 
     pub fn is_resolvable(&self) -> bool {
@@ -74,6 +85,7 @@ pub struct StateChange {
     pub class: Option<Class>,
     pub before: Share,
     pub after: Share,
+    z: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -82,8 +94,9 @@ pub struct Share {
     pub of_all: f64,
     /// Of the time in which something other than waiting was done; `None` for waiting itself.
     pub of_busy: Option<f64>,
-    /// One standard error of what is compared.
+    /// One standard error of what is compared, and what a single observation is of it.
     error: f64,
+    one: f64,
 }
 
 impl Share {
@@ -103,7 +116,10 @@ impl StateChange {
     }
 
     pub fn margin(&self) -> f64 {
-        Z * self.before.error.hypot(self.after.error)
+        let (before, after) = (&self.before, &self.after);
+        let first = if before.amount.count == 0 { after.one } else { before.error };
+        let second = if after.amount.count == 0 { before.one } else { after.error };
+        self.z * first.hypot(second)
     }
 
     pub fn is_resolvable(&self) -> bool {
@@ -181,34 +197,43 @@ pub fn diff<'a>(before: &'a Window, after: &'a Window) -> Diff<'a> {
 
 /// Sums by source, for they differ in how sure they are.
 #[derive(Debug, Clone, Copy, Default)]
-struct Sums([(u64, u64); 4]);
+struct Sums([Sum; 4]);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    ns: u64,
+    count: u64,
+}
 
 impl Sums {
     fn add(&mut self, row: &Row) {
-        let (ns, count) = &mut self.0[row.source as usize];
-        (*ns, *count) = (*ns + row.ns(), *count + row.count);
+        let sum = &mut self.0[row.source as usize];
+        (sum.ns, sum.count) = (sum.ns + row.ns(), sum.count + row.count);
     }
 
     fn amount(&self, window: &Window) -> Amount {
-        let variance = |&(ns, count): &(u64, u64), walked: bool| {
-            let seen = if walked { count.min(window.quality.walks) } else { count };
-            (ns as f64).powi(2) / seen.max(1) as f64
-        };
-        let walk = Source::Walk as usize;
-        let variance: f64 = self.0.iter().enumerate().map(|(source, sum)| variance(sum, source == walk)).sum();
-        let (ns, count) = self.0.iter().fold((0, 0), |(ns, count), sum| (ns + sum.0, count + sum.1));
-        amount(ns, count, variance, window)
+        let (mut total, mut variance, mut seen) = (Sum::default(), 0.0, 0);
+        for (source, sum) in self.0.iter().enumerate() {
+            let of_source = if source == Source::Walk as usize { sum.count.min(window.quality.walks.max(1)) } else { sum.count };
+            let one = sum.ns as f64 / of_source.max(1) as f64;
+            variance += one.powi(2) * (of_source + 1) as f64;
+            seen += of_source;
+            (total.ns, total.count) = (total.ns + sum.ns, total.count + sum.count);
+        }
+        amount(total, variance, seen, window)
     }
 }
 
-fn amount(ns: u64, count: u64, variance: f64, window: &Window) -> Amount {
+fn amount(total: Sum, variance: f64, seen: u64, window: &Window) -> Amount {
     let seconds = Duration::from_nanos(window.length_ns.max(1)).as_secs_f64();
-    Amount { ns, count, rate: ns as f64 / seconds, error: variance.sqrt() / seconds }
+    let rate = total.ns as f64 / seconds;
+    Amount { ns: total.ns, count: total.count, rate, error: variance.sqrt() / seconds, one: rate / seen.max(1) as f64 }
 }
 
 fn states(before: &Window, after: &Window) -> Vec<StateChange> {
     let shares = shares(before).into_iter().zip(shares(after));
-    STATES.into_iter().zip(shares).map(|(class, (before, after))| StateChange { class, before, after }).collect()
+    let z = standard_errors(STATES.len());
+    STATES.into_iter().zip(shares).map(|(class, (before, after))| StateChange { class, before, after, z }).collect()
 }
 
 fn shares(window: &Window) -> [Share; 7] {
@@ -220,8 +245,8 @@ fn shares(window: &Window) -> [Share; 7] {
             sums.amount(window)
         }
         None => {
-            let walks = window.quality.walks.max(1);
-            amount(account.unobserved_ns, walks, (account.unobserved_ns as f64).powi(2) / walks as f64, window)
+            let (ns, count) = (account.unobserved_ns, window.quality.walks.max(1));
+            amount(Sum { ns, count }, (ns as f64).powi(2) / count as f64, count, window)
         }
     });
     let all: f64 = amounts.iter().map(|amount| amount.rate).sum();
@@ -238,7 +263,8 @@ fn shares(window: &Window) -> [Share; 7] {
         let others = (of_whole - amount.error.powi(2)).max(0.0);
         let variance = (1.0 - value).powi(2) * amount.error.powi(2) + value.powi(2) * others;
         let error = if whole > 0.0 { variance.sqrt() / whole } else { 0.0 };
-        Share { amount, of_all, of_busy: (!waits).then_some(value), error }
+        let one = if whole > 0.0 { amount.one / whole } else { 0.0 };
+        Share { amount, of_all, of_busy: (!waits).then_some(value), error, one }
     })
 }
 
@@ -253,17 +279,15 @@ fn reasons<'a>(before: &'a Window, after: &'a Window) -> Vec<Change<Reason<'a>>>
         sums
     }
     let (first, mut second) = (sums(before), sums(after));
-    let change = |of, before: Sums, after_sums: Sums, a: &Window, b: &Window| Change {
-        of,
-        before: before.amount(a),
-        after: after_sums.amount(b),
-    };
-    let mut changes: Vec<Change<Reason<'a>>> = first
-        .into_iter()
-        .map(|(of, sums)| change(of, sums, second.remove(&of).unwrap_or_default(), before, after))
-        .collect();
-    changes.extend(second.into_iter().map(|(of, sums)| change(of, Sums::default(), sums, before, after)));
-    changes.sort_by(|a, b| b.delta().abs().total_cmp(&a.delta().abs()).then_with(|| (a.of.class, a.of.reason).cmp(&(b.of.class, b.of.reason))));
+    let change = |of, sums: [Sums; 2]| Change { of, before: sums[0].amount(before), after: sums[1].amount(after), z: 0.0 };
+    let mut changes: Vec<Change<Reason<'a>>> =
+        first.into_iter().map(|(of, sums)| change(of, [sums, second.remove(&of).unwrap_or_default()])).collect();
+    changes.extend(second.into_iter().map(|(of, sums)| change(of, [Sums::default(), sums])));
+    let z = standard_errors(changes.len());
+    changes.iter_mut().for_each(|change| change.z = z);
+    changes.sort_by(|a, b| {
+        b.delta().abs().total_cmp(&a.delta().abs()).then_with(|| (a.of.class, a.of.reason).cmp(&(b.of.class, b.of.reason)))
+    });
     changes
 }
 
@@ -271,19 +295,19 @@ type Shape<'a> = (Class, Option<&'a str>, Vec<&'a str>);
 
 fn stacks<'a>(before: &'a Window, after: &'a Window) -> Vec<Change<Place<'a>>> {
     let (first, mut second) = (shapes(before), shapes(after));
+    let change = |shape: Shape<'a>, stack, sums: [Sums; 2]| {
+        let of = Place { class: shape.0, reason: shape.1, stack };
+        (shape, Change { of, before: sums[0].amount(before), after: sums[1].amount(after), z: 0.0 })
+    };
     let mut changes: Vec<(Shape<'a>, Change<Place<'a>>)> = Vec::with_capacity(first.len());
     for (shape, (stack, sums)) in first {
-        let other = second.remove(&shape);
-        // The later one, for its lines are those of today.
-        let stack = other.map_or(stack, |(stack, _)| stack);
-        let of = Place { class: shape.0, reason: shape.1, stack };
-        let (before, after) = (sums.amount(before), other.map(|(_, sums)| sums).unwrap_or_default().amount(after));
-        changes.push((shape, Change { of, before, after }));
+        // The later stack, for its lines are those of today.
+        let (stack, other) = second.remove(&shape).unwrap_or((stack, Sums::default()));
+        changes.push(change(shape, stack, [sums, other]));
     }
-    for (shape, (stack, sums)) in second {
-        let of = Place { class: shape.0, reason: shape.1, stack };
-        changes.push((shape, Change { of, before: Sums::default().amount(before), after: sums.amount(after) }));
-    }
+    changes.extend(second.into_iter().map(|(shape, (stack, sums))| change(shape, stack, [Sums::default(), sums])));
+    let z = standard_errors(changes.len());
+    changes.iter_mut().for_each(|(_, change)| change.z = z);
     changes.sort_by(|(a_shape, a), (b_shape, b)| b.delta().abs().total_cmp(&a.delta().abs()).then_with(|| a_shape.cmp(b_shape)));
     changes.into_iter().map(|(_, change)| change).collect()
 }
@@ -315,13 +339,7 @@ fn queues(before: &Window, after: &Window) -> Vec<QueueChange> {
                 let enough = |waits: &Waits| waits.count as f64 * (1.0 - q) >= BEYOND;
                 if enough(&before) && enough(&after) { compare(bound(&before), bound(&after)) } else { Verdict::NotResolvable }
             });
-            changes.push(QueueChange {
-                queue,
-                quantile,
-                before: before.as_ref().map(bound),
-                after: after.as_ref().map(bound),
-                verdict,
-            });
+            changes.push(QueueChange { queue, quantile, before: before.as_ref().map(bound), after: after.as_ref().map(bound), verdict });
         }
     }
     changes
@@ -356,6 +374,14 @@ fn notes(before: &Window, after: &Window) -> Vec<String> {
     notes
 }
 
+/// Within so many standard errors all of `n` differences lie by chance, with `CONFIDENCE`. The normal distribution's quantile by
+/// Abramowitz and Stegun, 26.2.23, right to 0.0005.
+fn standard_errors(n: usize) -> f64 {
+    let beyond = (1.0 - CONFIDENCE) / n.max(1) as f64 / 2.0;
+    let t = (-2.0 * beyond.ln()).sqrt();
+    t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)))
+}
+
 /// A state whose share may not grow by more than so much (0.05: five points).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limit {
@@ -367,4 +393,16 @@ pub struct Limit {
 pub fn passed<'d>(diff: &'d Diff<'_>, limits: &[Limit]) -> Vec<(Limit, &'d StateChange)> {
     let change = |limit: &Limit| diff.states.iter().find(|change| change.class == Some(limit.class)).map(|change| (*limit, change));
     limits.iter().filter_map(change).filter(|(limit, change)| change.delta() > limit.growth).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_differences_need_wider_margins() {
+        for (n, z) in [(1, 1.96), (7, 2.69), (500, 3.89)] {
+            assert!((standard_errors(n) - z).abs() < 0.01, "{n}: {}", standard_errors(n));
+        }
+    }
 }

@@ -5,7 +5,6 @@
 
 mod proto;
 mod read;
-mod tables;
 mod write;
 
 use std::fs::File;
@@ -30,8 +29,7 @@ const LARGEST_WINDOW: u64 = 3 << 29;
 // Numbers in the file are places in these lists: new ones go to the end.
 const SOURCES: [Source; 4] = [Source::Walk, Source::Sample, Source::Switch, Source::Uprobe];
 const FRAME_KINDS: [FrameKind; 5] = [FrameKind::Go, FrameKind::Inlined, FrameKind::C, FrameKind::Kernel, FrameKind::Unresolved];
-const CUTS: [Cut; 8] =
-    [Cut::NotRead, Cut::Moving, Cut::NotResident, Cut::UnknownPc, Cut::SpWrite, Cut::Corrupt, Cut::NoCfi, Cut::Depth];
+const CUTS: [Cut; 8] = [Cut::NotRead, Cut::Moving, Cut::NotResident, Cut::UnknownPc, Cut::SpWrite, Cut::Corrupt, Cut::NoCfi, Cut::Depth];
 const PAYERS: [Payer; 2] = [Payer::Target, Payer::Host];
 
 /// What a moment was.

@@ -124,7 +124,7 @@ fn reasons(diff: &Diff<'_>, limit: usize, page: &mut Page<'_, impl Write>) -> io
         return Ok(());
     }
     page.blank()?;
-    page.line("BY REASON: GOROUTINE TIME FOR EACH SECOND", Paint::Accent)?;
+    page.line("BY REASON: GOROUTINE TIME PER SECOND", Paint::Accent)?;
     let columns = [
         ("BEFORE", Align::Right),
         ("AFTER", Align::Right),
@@ -150,13 +150,7 @@ fn reasons(diff: &Diff<'_>, limit: usize, page: &mut Page<'_, impl Write>) -> io
     rest(shown.len().saturating_sub(limit), noise.len(), "reason", page)
 }
 
-fn stacks(
-    title: &str,
-    diff: &Diff<'_>,
-    limit: usize,
-    wanted: impl Fn(f64) -> bool,
-    page: &mut Page<'_, impl Write>,
-) -> io::Result<()> {
+fn stacks(title: &str, diff: &Diff<'_>, limit: usize, wanted: impl Fn(f64) -> bool, page: &mut Page<'_, impl Write>) -> io::Result<()> {
     let changed: Vec<&Change<Place<'_>>> = diff.stacks.iter().filter(|change| wanted(change.delta())).collect();
     if changed.is_empty() || limit == 0 {
         return Ok(());
@@ -168,7 +162,7 @@ fn stacks(
         let Place { class, reason, stack } = change.of;
         let mut about = vec![label(class).to_owned()];
         about.extend(reason.map(str::to_owned));
-        about.push(format!("{} to {} for each second", rate(change.before.rate), rate(change.after.rate)));
+        about.push(format!("{} to {} per second", rate(change.before.rate), rate(change.after.rate)));
         page.line(&format!("{:>9}  {}", signed(change.delta()), about.join(", ")), Paint::Plain)?;
         write_frames(stack, page)?;
     }
@@ -201,7 +195,7 @@ fn totals(diff: &Diff<'_>) -> Vec<String> {
         same.to_owned(),
         tell(diff.states.len(), states, "state"),
         tell(diff.stacks.len(), stacks, "stack"),
-        "noise is 1.96 standard errors, of 1/sqrt(observations) each".to_owned(),
+        "noise: what 95 % of all differences by chance stay within".to_owned(),
     ]
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::schema::{FrameOut, Quality, Target, frames_of};
 use crate::error::Result;
 use crate::output::{Envelope, timestamp, write_line};
-use crate::sched::analyze::diff::{Amount, Change, Diff, Place, QueueChange, Reason, Share, StateChange};
+use crate::sched::analyze::diff::{Amount, CONFIDENCE, Change, Diff, Place, QueueChange, Reason, Share, StateChange};
 use crate::sched::model::{Bound, Window};
 
 const COMMAND: &str = "sched-diff";
@@ -70,7 +70,7 @@ impl<'a> Facts<'a> {
         Facts {
             interval_ns: diff.interval.and_then(|interval| u64::try_from(interval.as_nanos()).ok()),
             same_process: diff.same_process,
-            confidence: 0.95,
+            confidence: CONFIDENCE,
             before: Side::of(diff.before),
             after: Side::of(diff.after),
             notes: &diff.notes,

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::FRAME_KINDS;
-use super::proto;
-use super::read::Parsed;
+use super::Parsed;
 use crate::sched::model::{Frame, Label};
+use crate::sched::recording::{FRAME_KINDS, proto};
 
 pub struct Tables {
     strings: Vec<Arc<str>>,

@@ -1,5 +1,8 @@
 //! From the bytes of a recording to its window. They may be anybody's: nothing is believed, and memory is counted before it is taken.
 
+mod head;
+mod tables;
+
 use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
@@ -9,12 +12,13 @@ use flate2::bufread::ZlibDecoder;
 use prost::Message;
 
 use super::proto::{self, Piece};
-use super::tables::{Tables, at, of_code, same_length};
-use super::{CUTS, LARGEST_PIECE, LARGEST_WINDOW, MAGIC, PAYERS, SOURCES, VERSION, what};
+use super::{CUTS, LARGEST_PIECE, LARGEST_WINDOW, MAGIC, SOURCES, VERSION, what};
 use crate::sched::model::{
-    Blocked, Bound, Class, Cost, Counters, Frame, GcPause, Hop, Item, Loss, Moment, PUse, Plan, Present, Quality, Row, RunLatency, Stack,
-    TargetFacts, ThreadUse, Throttled, Tier, Timeline, Transitions, Waits, WakePath, Waker, What, Window,
+    Blocked, Bound, Class, Frame, Hop, Moment, Present, Row, RunLatency, Stack, ThreadUse, Tier, Timeline, Transitions, Waits, WakePath,
+    Waker, What, Window,
 };
+use head::{cost_of, counters_of, quality_of, target_of, window_adds_up};
+use tables::{Tables, at, of_code, same_length};
 
 /// Why bytes are not a window; reads on behind a file's name.
 #[derive(Debug)]
@@ -68,8 +72,13 @@ pub fn read(mut bytes: impl BufRead) -> Result<Window, Unreadable> {
 }
 
 /// What stands in the stream, unpacked.
-pub fn read_pieces(mut stream: impl Read) -> Result<Window, Unreadable> {
-    let mut reader = Reader::default();
+pub fn read_pieces(stream: impl Read) -> Result<Window, Unreadable> {
+    read_within(LARGEST_WINDOW, stream)
+}
+
+/// The window takes at most so many bytes of memory.
+fn read_within(largest: u64, mut stream: impl Read) -> Result<Window, Unreadable> {
+    let mut reader = Reader::new(largest);
     let mut buffer = Vec::new();
     while let Some(length) = length(&mut stream)? {
         if length > LARGEST_PIECE as u64 {
@@ -125,10 +134,10 @@ struct Reader {
     time: u64,
 }
 
-impl Default for Reader {
-    fn default() -> Self {
+impl Reader {
+    fn new(largest: u64) -> Self {
         Reader {
-            tables: Tables::new(LARGEST_WINDOW),
+            tables: Tables::new(largest),
             head: None,
             stacks: Vec::new(),
             rows: Vec::new(),
@@ -139,9 +148,7 @@ impl Default for Reader {
             time: 0,
         }
     }
-}
 
-impl Reader {
     fn take(&mut self, piece: Piece) -> Parsed<()> {
         let Piece { strings, frames, label_sets, head, stacks, rows, threads, run_latency, blocked, wakes, present, moments } = piece;
         strings.map_or(Ok(()), |strings| self.tables.add_strings(&strings))?;
@@ -183,7 +190,7 @@ impl Reader {
         let after = Duration::new(seconds, nanoseconds.min(999_999_999));
         let window = Window {
             captured_at: UNIX_EPOCH.checked_add(after).ok_or("its date is none")?,
-            target: self.target(&target.unwrap_or_default())?,
+            target: target_of(&target.unwrap_or_default(), &mut self.tables)?,
             length_ns,
             tier: of_code(&Tier::ALL, tier, "tier")?,
             rows: self.rows,
@@ -205,18 +212,6 @@ impl Reader {
         };
         window_adds_up(&window)?;
         Ok(window)
-    }
-
-    fn target(&mut self, target: &proto::Target) -> Parsed<TargetFacts> {
-        Ok(TargetFacts {
-            pid: target.pid,
-            start_ticks: target.start_ticks,
-            exe: self.tables.text(target.exe)?,
-            go_version: self.tables.text(target.go_version)?,
-            main_module: self.tables.text(target.main_module)?,
-            stripped: target.stripped,
-            build_mode: self.tables.text(target.build_mode)?,
-        })
     }
 
     fn stacks(&mut self, stacks: &proto::Stacks) -> Parsed<()> {
@@ -390,98 +385,49 @@ fn waits_at(waits: &proto::Waits, i: usize) -> Parsed<Waits> {
     Ok(Waits { count: at(&waits.counts, i)?, p50: bound(0)?, p90: bound(1)?, p99: bound(2)?, max: bound(3)?, source })
 }
 
-fn counters_of(counters: &proto::Counters, tables: &mut Tables) -> Parsed<Counters> {
-    let pauses = same_length(&[counters.pause_ends.len(), counters.pauses.len()])?;
-    let lengths = [counters.p_ids.len(), counters.p_dispatches.len(), counters.p_syscalls.len()];
-    let ps = same_length(&[&lengths[..], &[counters.p_queue_means.len(), counters.p_queue_maxima.len()]].concat())?;
-    tables.charge::<GcPause>(pauses)?;
-    tables.charge::<PUse>(ps)?;
-    let p = |i: usize| PUse {
-        id: counters.p_ids[i],
-        dispatches: counters.p_dispatches[i],
-        syscalls: counters.p_syscalls[i],
-        queue_mean: counters.p_queue_means[i],
-        queue_max: counters.p_queue_maxima[i],
-    };
-    Ok(Counters {
-        gomaxprocs: counters.gomaxprocs,
-        dispatches: counters.dispatches,
-        syscalls: counters.syscalls,
-        created: counters.created,
-        gc_cycles: counters.gc_cycles,
-        gc_pauses: (0..pauses).map(|i| GcPause { end_unix_ns: counters.pause_ends[i], pause_ns: counters.pauses[i] }).collect(),
-        ps: (0..ps).map(p).collect(),
-        idle_ps: counters.idle_ps,
-        spinning_ms: counters.spinning_ms,
-        global_queue: counters.global_queue,
-        throttled: counters.throttled.map(|throttled| Throttled {
-            periods: throttled.periods,
-            throttled_periods: throttled.throttled_periods,
-            throttled_ns: throttled.throttled_ns,
-        }),
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn cost_of(cost: proto::Cost, tables: &mut Tables) -> Parsed<Cost> {
-    let proto::Cost { plan, probes_ns, target_cpu_ns, own_cpu_ns, attach_ns, detach_ns } = cost;
-    let plan = plan.map(|plan| plan_of(&plan, tables)).transpose()?;
-    Ok(Cost { plan, probes_ns, target_cpu_ns, own_cpu_ns, attach_ns, detach_ns })
-}
+    /// A small file can unpack into a very large one.
+    #[test]
+    fn memory_is_counted_before_it_is_taken() {
+        const LARGEST: u64 = 1 << 20;
+        let zeros = |n: usize| vec![0; n];
+        let empty_stacks = proto::Stacks { lengths: zeros(50_000), frames: Vec::new(), cuts: zeros(50_000) };
+        let empty_strings = proto::Strings { lengths: zeros(50_000), text: String::new() };
+        let empty_sets = proto::LabelSets { lengths: zeros(50_000), keys: Vec::new(), values: Vec::new() };
+        for piece in [
+            Piece { stacks: Some(empty_stacks), ..Piece::default() },
+            Piece { strings: Some(empty_strings), ..Piece::default() },
+            Piece { label_sets: Some(empty_sets), ..Piece::default() },
+        ] {
+            let bytes = piece.encode_length_delimited_to_vec();
+            let error = read_within(LARGEST, &bytes[..]).unwrap_err().to_string();
+            assert_eq!(error, "is a damaged recording: it holds more than a window can");
+        }
+    }
 
-fn plan_of(plan: &proto::Plan, tables: &mut Tables) -> Parsed<Plan> {
-    let n = same_length(&[plan.whats.len(), plan.payers.len(), plan.per_second.len(), plan.ns_each.len()])?;
-    tables.charge::<Item>(n)?;
-    let mut items = Vec::with_capacity(n);
-    for i in 0..n {
-        items.push(Item {
-            what: tables.text(plan.whats[i])?.into(),
-            payer: of_code(&PAYERS, plan.payers[i], "payer")?,
-            per_second: plan.per_second[i],
-            ns_each: plan.ns_each[i],
-        });
+    #[test]
+    fn a_long_text_is_not_copied_as_often_as_anybody_likes() {
+        let strings = proto::Strings { lengths: vec![1000], text: "x".repeat(1000) };
+        let threads = proto::Threads {
+            tids: vec![1; 2000],
+            names: vec![1; 2000],
+            on_cpu_ns: vec![0; 2000],
+            waited_ns: vec![0; 2000],
+            switches: vec![0; 2000],
+        };
+        let piece = Piece { strings: Some(strings), threads: Some(threads), ..Piece::default() };
+        let bytes = piece.encode_length_delimited_to_vec();
+        assert!(matches!(read_within(1 << 20, &bytes[..]), Err(Unreadable::Corrupt(_))));
     }
-    Ok(Plan { tier: of_code(&Tier::ALL, plan.tier, "tier")?, hz: plan.hz, switch_stacks: plan.switch_stacks, items })
-}
 
-fn quality_of(quality: proto::Quality, tables: &mut Tables) -> Parsed<Quality> {
-    let proto::Quality { cpus, sent, received, lost, malformed, warnings, .. } = &quality;
-    let n = same_length(&[cpus.len(), sent.len(), received.len(), lost.len(), malformed.len()])?;
-    tables.charge::<Loss>(n)?;
-    tables.charge::<String>(warnings.len())?;
-    let loss = |i: usize| Loss { cpu: cpus[i], sent: sent[i], received: received[i], lost: lost[i], malformed: malformed[i] };
-    Ok(Quality {
-        losses: (0..n).map(loss).collect(),
-        late: quality.late,
-        not_followed: quality.not_followed,
-        truncated_stacks: quality.truncated_stacks,
-        unresolved_frames: quality.unresolved_frames,
-        walks: quality.walks,
-        torn: quality.torn,
-        skipped: quality.skipped,
-        not_resident: quality.not_resident,
-        layout: tables.text(quality.layout)?,
-        warnings: warnings.iter().map(|&warning| tables.text(warning)).collect::<Parsed<_>>()?,
-    })
-}
-
-/// Whoever adds up what is in a window never gets more than a number can hold: it would be no time of this universe.
-fn window_adds_up(window: &Window) -> Parsed<()> {
-    let mut sums = [0u128; 8];
-    for row in &window.rows {
-        sums[0] += u128::from(row.on_cpu_ns) + u128::from(row.off_cpu_ns);
-        sums[1] += u128::from(row.count);
+    #[test]
+    fn a_part_that_says_it_is_huge_is_refused_before_it_is_read() {
+        let mut bytes = Vec::new();
+        prost::encoding::encode_varint(LARGEST_PIECE as u64 + 1, &mut bytes);
+        let error = read_pieces(&bytes[..]).unwrap_err().to_string();
+        assert_eq!(error, "is a damaged recording: one of its parts is longer than any can be");
     }
-    for thread in &window.threads {
-        sums[2] += u128::from(thread.on_cpu_ns) + u128::from(thread.waited_ns);
-    }
-    for loss in &window.quality.losses {
-        sums[3] += u128::from(loss.sent) + u128::from(loss.received) + u128::from(loss.lost) + u128::from(loss.malformed);
-    }
-    for blocked in window.transitions.iter().flat_map(|transitions| &transitions.blocked) {
-        sums[4] += u128::from(blocked.ns);
-    }
-    sums[5] = u128::from(window.alive_ns) + sums[0];
-    sums[6] = u128::from(window.samples);
-    sums[7] = u128::from(window.length_ns);
-    if sums.iter().any(|&sum| sum > i64::MAX as u128) { Err("its times and counts are too large".to_owned()) } else { Ok(()) }
 }

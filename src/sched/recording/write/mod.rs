@@ -1,21 +1,21 @@
 //! From a window to the pieces of a recording.
 
-use std::hash::Hash;
+mod tables;
+
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use prost::Message;
-use rustc_hash::FxHashMap;
 
 use super::proto::{self, Piece};
-use super::{CUTS, FRAME_KINDS, LARGEST_PIECE, MAGIC, PAYERS, SOURCES, VERSION, what};
+use super::{CUTS, LARGEST_PIECE, MAGIC, PAYERS, SOURCES, VERSION, what};
 use crate::sched::model::{
-    Blocked, Class, Cost, Counters, Frame, Label, Moment, Plan, Present, Quality, Row, RunLatency, Stack, TargetFacts, ThreadUse, Tier,
-    Timeline, Transitions, Waits, WakePath, Waker, What, Window,
+    Blocked, Class, Cost, Counters, Moment, Plan, Present, Quality, Row, RunLatency, Stack, TargetFacts, ThreadUse, Tier, Timeline,
+    Transitions, Waits, WakePath, Waker, What, Window,
 };
+use tables::{Tables, code};
 
 /// Records in one piece; stacks are longer.
 const RECORDS: usize = 16 * 1024;
@@ -128,13 +128,8 @@ impl<W: Write> Pieces<W> {
 
     /// With what the tables have got since the piece before.
     fn put(&mut self, piece: Piece) -> io::Result<()> {
-        let tables = &mut self.tables;
-        let piece = Piece {
-            strings: tables.strings.take(strings_of),
-            frames: tables.frames.take(frames_of),
-            label_sets: tables.label_sets.take(label_sets_of),
-            ..piece
-        };
+        let (strings, frames, label_sets) = self.tables.take_fresh();
+        let piece = Piece { strings, frames, label_sets, ..piece };
         let bytes = piece.encode_length_delimited_to_vec();
         if bytes.len() > LARGEST_PIECE {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "one piece of the window is too large for a recording"));
@@ -143,82 +138,7 @@ impl<W: Write> Pieces<W> {
     }
 }
 
-/// Things by number; those from `written` on are in no piece yet.
-struct Table<T> {
-    numbers: FxHashMap<T, u32>,
-    fresh: Vec<T>,
-}
-
-impl<T> Default for Table<T> {
-    fn default() -> Self {
-        Table { numbers: FxHashMap::default(), fresh: Vec::new() }
-    }
-}
-
-impl<T: Hash + Eq + Clone> Table<T> {
-    fn number(&mut self, item: &T) -> u32 {
-        if let Some(&number) = self.numbers.get(item) {
-            return number;
-        }
-        let number = self.numbers.len() as u32;
-        self.numbers.insert(item.clone(), number);
-        self.fresh.push(item.clone());
-        number
-    }
-
-    fn take<M>(&mut self, message: impl FnOnce(Vec<T>) -> M) -> Option<M> {
-        (!self.fresh.is_empty()).then(|| message(std::mem::take(&mut self.fresh)))
-    }
-}
-
-/// A frame whose strings are numbers.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct FrameKey {
-    function: u32,
-    file: u32,
-    line: u32,
-    address: u64,
-    entry: u64,
-    kind: u32,
-    wrapper: bool,
-}
-
-#[derive(Default)]
-struct Tables {
-    strings: Table<Arc<str>>,
-    frames: Table<FrameKey>,
-    /// Keys and values in turn.
-    label_sets: Table<Vec<u32>>,
-}
-
 impl Tables {
-    fn string(&mut self, text: &Arc<str>) -> u32 {
-        self.strings.number(text) + 1
-    }
-
-    fn text(&mut self, text: &str) -> u32 {
-        self.string(&Arc::from(text))
-    }
-
-    fn optional(&mut self, text: Option<&Arc<str>>) -> u32 {
-        text.map_or(0, |text| self.string(text))
-    }
-
-    fn frame(&mut self, frame: &Frame) -> u32 {
-        let Frame { function, file, line, address, entry, kind, wrapper } = frame;
-        let (function, file) = (self.string(function), self.string(file));
-        let kind = code(&FRAME_KINDS, kind);
-        self.frames.number(&FrameKey { function, file, line: *line, address: *address, entry: *entry, kind, wrapper: *wrapper })
-    }
-
-    fn labels(&mut self, labels: &[Label]) -> u32 {
-        let mut set = Vec::with_capacity(2 * labels.len());
-        for (key, value) in labels {
-            set.extend([self.string(key), self.string(value)]);
-        }
-        self.label_sets.number(&set)
-    }
-
     fn target(&mut self, target: &TargetFacts) -> proto::Target {
         let TargetFacts { pid, start_ticks, exe, go_version, main_module, stripped, build_mode } = target;
         proto::Target {
@@ -420,30 +340,6 @@ fn what_of(what: &What) -> u32 {
     }
 }
 
-fn strings_of(strings: Vec<Arc<str>>) -> proto::Strings {
-    proto::Strings { lengths: strings.iter().map(|text| text.len() as u32).collect(), text: strings.concat() }
-}
-
-fn frames_of(frames: Vec<FrameKey>) -> proto::Frames {
-    proto::Frames {
-        functions: frames.iter().map(|frame| frame.function).collect(),
-        files: frames.iter().map(|frame| frame.file).collect(),
-        lines: frames.iter().map(|frame| frame.line).collect(),
-        addresses: frames.iter().map(|frame| frame.address).collect(),
-        entries: frames.iter().map(|frame| frame.entry).collect(),
-        kinds: frames.iter().map(|frame| frame.kind).collect(),
-        wrappers: frames.iter().map(|frame| frame.wrapper).collect(),
-    }
-}
-
-fn label_sets_of(sets: Vec<Vec<u32>>) -> proto::LabelSets {
-    proto::LabelSets {
-        lengths: sets.iter().map(|set| set.len() as u32 / 2).collect(),
-        keys: sets.iter().flat_map(|set| set.iter().step_by(2).copied()).collect(),
-        values: sets.iter().flat_map(|set| set.iter().skip(1).step_by(2).copied()).collect(),
-    }
-}
-
 fn waits_of<'a>(all: impl IntoIterator<Item = &'a Waits>) -> proto::Waits {
     let mut out = proto::Waits::default();
     for Waits { count, p50, p90, p99, max, source } in all {
@@ -459,19 +355,8 @@ fn waits_of<'a>(all: impl IntoIterator<Item = &'a Waits>) -> proto::Waits {
 }
 
 fn counters_of(counters: &Counters) -> proto::Counters {
-    let Counters {
-        gomaxprocs,
-        dispatches,
-        syscalls,
-        created,
-        gc_cycles,
-        gc_pauses,
-        ps,
-        idle_ps,
-        spinning_ms,
-        global_queue,
-        throttled,
-    } = counters;
+    let Counters { gomaxprocs, dispatches, syscalls, created, gc_cycles, gc_pauses, ps, idle_ps, spinning_ms, global_queue, throttled } =
+        counters;
     proto::Counters {
         gomaxprocs: *gomaxprocs,
         dispatches: *dispatches,
@@ -494,11 +379,6 @@ fn counters_of(counters: &Counters) -> proto::Counters {
             throttled_ns: throttled.throttled_ns,
         }),
     }
-}
-
-/// Its place in the list; what is not in it no reader knows.
-fn code<T: PartialEq>(all: &[T], value: &T) -> u32 {
-    all.iter().position(|known| known == value).unwrap_or(all.len()) as u32
 }
 
 fn difference(value: u64, before: u64) -> i64 {
