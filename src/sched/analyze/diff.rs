@@ -360,7 +360,7 @@ fn notes(before: &Window, after: &Window) -> Vec<String> {
     let mut notes = Vec::new();
     if before.tier != after.tier {
         let (a, b) = (before.tier.number(), after.tier.number());
-        notes.push(format!("one was recorded with tier {a}, the other with tier {b}: they see the same things by different means"));
+        notes.push(format!("the tiers differ ({a}, {b}): they see the same things by other means"));
     }
     if before.target.main_module != after.target.main_module {
         notes.push("they are of different programs".to_owned());
@@ -368,7 +368,7 @@ fn notes(before: &Window, after: &Window) -> Vec<String> {
     for (when, window) in [("before", before), ("after", after)] {
         let (sent, lost) = (window.quality.sent(), window.quality.lost());
         if lost > 0 {
-            notes.push(format!("{lost} of {sent} events were lost {when}: what is missing there may look like a change"));
+            notes.push(format!("{lost} of {sent} events were lost {when}: a gap may look like a change"));
         }
     }
     notes

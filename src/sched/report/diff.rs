@@ -62,15 +62,15 @@ fn side(name: &str, window: &Window, page: &mut Page<'_, impl Write>) -> io::Res
 }
 
 fn states(diff: &Diff<'_>, page: &mut Page<'_, impl Write>) -> io::Result<()> {
-    page.line("SHARES OF THE TIME IN WHICH GOROUTINES DID NOT WAIT, AND HOW MANY WERE IN EACH STATE", Paint::Accent)?;
+    page.line("SHARES OF THE TIME THAT WAS NOT WAITING, AND GOROUTINES IN EACH STATE (N)", Paint::Accent)?;
     let mut table = Table::new(&[
-        ("STATE", Align::Left),
+        ("STATE", Align::Shrink),
         ("% BEFORE", Align::Right),
         ("% AFTER", Align::Right),
         ("POINTS", Align::Right),
         ("+-", Align::Right),
-        ("GOROUTINES BEFORE", Align::Right),
-        ("AFTER", Align::Right),
+        ("N BEFORE", Align::Right),
+        ("N AFTER", Align::Right),
     ]);
     for change in &diff.states {
         let name = match change.class {
