@@ -10,12 +10,16 @@ use std::process::{Command, Output};
 use goscope::sched::model::{Tier, What, Window};
 use goscope::sched::recording;
 
-fn goscope(args: &[&str]) -> Output {
+fn run(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_goscope"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GOSCOPE_")) {
         command.env_remove(name);
     }
-    let output = command.args(args).output().unwrap();
+    command.args(args).output().unwrap()
+}
+
+fn goscope(args: &[&str]) -> Output {
+    let output = run(args);
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     output
 }
@@ -62,4 +66,14 @@ fn a_profile_is_recorded_too() {
         let window = assert_same(load.pid(), "profile", &look, &["--mode", mode, "--hide-runtime", "--limit", "3"]);
         assert!(window.samples > 0);
     }
+}
+
+#[test]
+fn a_recording_that_cannot_be_written_hides_no_result() {
+    let load = schedload::start("sleepers", &["1"]);
+    let output = run(&["sched", &load.pid().to_string(), "--tier", "0", "--duration", "300ms", "--record", "/dev/full"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(5), "{stderr}");
+    assert!(stderr.contains("cannot record into /dev/full: No space left on device"), "{stderr}");
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with("WHERE GOROUTINE TIME WENT"));
 }

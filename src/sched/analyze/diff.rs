@@ -327,14 +327,15 @@ fn queues(before: &Window, after: &Window) -> Vec<QueueChange> {
     let pairs = [("run_queue", before.run_queue, after.run_queue), ("cpu_queue", before.cpu_queue, after.cpu_queue)];
     let mut changes = Vec::new();
     for (queue, before, after) in pairs.into_iter().filter(|(_, before, after)| before.is_some() || after.is_some()) {
-        let bounds: [(&'static str, Option<f64>, fn(&Waits) -> Bound); 4] = [
-            ("p50", Some(0.5), |waits| waits.p50),
-            ("p90", Some(0.9), |waits| waits.p90),
-            ("p99", Some(0.99), |waits| waits.p99),
-            // One event: it says nothing of the next window.
-            ("max", None, |waits| waits.max),
-        ];
-        for (quantile, q, bound) in bounds {
+        // The maximum is one event: it says nothing of the next window.
+        let quantiles = [("p50", Some(0.5)), ("p90", Some(0.9)), ("p99", Some(0.99)), ("max", None)];
+        for (quantile, q) in quantiles {
+            let bound = |waits: &Waits| match quantile {
+                "p50" => waits.p50,
+                "p90" => waits.p90,
+                "p99" => waits.p99,
+                _ => waits.max,
+            };
             let verdict = before.zip(after).zip(q).map_or(Verdict::NotResolvable, |((before, after), q)| {
                 let enough = |waits: &Waits| waits.count as f64 * (1.0 - q) >= BEYOND;
                 if enough(&before) && enough(&after) { compare(bound(&before), bound(&after)) } else { Verdict::NotResolvable }
