@@ -6,6 +6,9 @@
 //!
 //! Of hundreds of stacks some always differ by chance. So the margin is as many standard errors as it takes for all differences of a kind
 //! together to be right with 95 % (Bonferroni): 2.7 for seven states, 3.9 for five hundred stacks.
+//!
+//! What this does not know: how much the load itself changes from window to window, and how unequal the intervals of context switches are.
+//! Where few long ones make the sum, the margin is too small.
 
 use std::time::Duration;
 
