@@ -37,11 +37,17 @@ _goscope() {
             goscope,ps)
                 cmd="goscope__subcmd__ps"
                 ;;
+            goscope,report)
+                cmd="goscope__subcmd__report"
+                ;;
             goscope,sched)
                 cmd="goscope__subcmd__sched"
                 ;;
             goscope__subcmd__goroutines,diff)
                 cmd="goscope__subcmd__goroutines__subcmd__diff"
+                ;;
+            goscope__subcmd__sched,diff)
+                cmd="goscope__subcmd__sched__subcmd__diff"
                 ;;
             *)
                 ;;
@@ -50,7 +56,7 @@ _goscope() {
 
     case "${cmd}" in
         goscope)
-            opts="-o -q -v -h -V --output --color --quiet --verbose --help --version ps info goroutines sched profile cardinality completions man"
+            opts="-o -q -v -h -V --output --color --quiet --verbose --help --version ps info goroutines sched profile report cardinality completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -460,7 +466,7 @@ _goscope() {
             return 0
             ;;
         goscope__subcmd__profile)
-            opts="-o -q -v -h --wait --mode --format --duration --tier --max-overhead --hz --max-loss --limit --by --hide-runtime --output --color --quiet --verbose --help"
+            opts="-o -q -v -h --wait --mode --format --duration --tier --max-overhead --hz --max-loss --record --limit --by --hide-runtime --output --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -495,6 +501,10 @@ _goscope() {
                     return 0
                     ;;
                 --max-loss)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -559,8 +569,50 @@ _goscope() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        goscope__subcmd__report)
+            opts="-o -q -v -h --format --mode --limit --by --hide-runtime --output --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "table json jsonl folded pprof svg speedscope perfetto trace" -- "${cur}"))
+                    return 0
+                    ;;
+                --mode)
+                    COMPREPLY=($(compgen -W "cpu off-cpu wall goroutine" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --by)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         goscope__subcmd__sched)
-            opts="-o -q -v -h --wait --format --duration --tier --max-overhead --hz --max-loss --plan --when --watch --limit --output --color --quiet --verbose --help"
+            opts="-o -q -v -h --wait --format --duration --tier --max-overhead --hz --max-loss --record --plan --when --watch --limit --output --color --quiet --verbose --help diff"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -594,11 +646,53 @@ _goscope() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --record)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --when)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        goscope__subcmd__sched__subcmd__diff)
+            opts="-o -q -v -h --format --limit --fail-on --output --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "table json jsonl" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fail-on)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

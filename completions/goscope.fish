@@ -37,6 +37,7 @@ complete -c goscope -n "__fish_goscope_needs_command" -f -a "info" -d 'Show what
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "goroutines" -d 'Show what every goroutine does: where, since when, started by whom'
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "sched" -d 'Show who runs, who waits for a P or a CPU, who blocks on what, and for how long'
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "profile" -d 'Show where CPU, off-CPU or wall-clock time goes, by function'
+complete -c goscope -n "__fish_goscope_needs_command" -f -a "report" -d 'Print again what `sched` or `profile` recorded, in any format'
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "cardinality" -d 'Profile what explodes a /metrics endpoint'
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c goscope -n "__fish_goscope_needs_command" -f -a "man" -d 'Print a manual page'
@@ -131,8 +132,8 @@ complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_s
 complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -s q -l quiet -d 'No hints, warnings or progress on stderr'
 complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
 complete -c goscope -n "__fish_goscope_using_subcommand goroutines; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c goscope -n "__fish_goscope_using_subcommand sched" -l wait -d 'Wait for the target to appear; with a duration, no longer than that' -r
-complete -c goscope -n "__fish_goscope_using_subcommand sched" -l format -d 'How to print' -r -f -a "table\t'For people'
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l wait -d 'Wait for the target to appear; with a duration, no longer than that' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l format -d 'How to print' -r -f -a "table\t'For people'
 json\t'One document'
 jsonl\t'One object a line'
 folded\t'Stacks with microseconds, for flame graph tools'
@@ -141,22 +142,36 @@ svg\t'Flame graph'
 speedscope\t'For speedscope.app'
 perfetto\t'For ui.perfetto.dev: CPUs, threads, Ps and goroutines over time'
 trace\t'For `go tool trace`: each transition (tier 3)'"
-complete -c goscope -n "__fish_goscope_using_subcommand sched" -l duration -d 'How long to look' -r
-complete -c goscope -n "__fish_goscope_using_subcommand sched" -l tier -d 'How closely: 0 the runtime\'s counters, 1 also the kernel\'s switches and clock, 2 also the runtime\'s rare events, 3 also each transition of a goroutine' -r
-complete -c goscope -n "__fish_goscope_using_subcommand sched" -l max-overhead -d 'Without --tier: the most that looking may cost the target, in percent of one CPU; `off` for no limit' -r
-complete -c goscope -n "__fish_goscope_using_subcommand sched" -l hz -d 'Samples a second of each CPU' -r
-complete -c goscope -n "__fish_goscope_using_subcommand sched" -l max-loss -d 'Exit 1 when more than this share of events was lost' -r
-complete -c goscope -n "__fish_goscope_using_subcommand sched" -l when -d 'Wait, looking at the runtime\'s counters alone, until METRIC is above or below VALUE; then look for --duration, in tier 3 unless --tier says otherwise. The minute before is kept. METRIC: runnable_p50, runnable_p99, runnable_max, run_queue, idle_ps, dispatches, created, gc_pause, throttled' -r
-complete -c goscope -n "__fish_goscope_using_subcommand sched" -l limit -d 'Show at most N stacks of each kind in a table' -r
-complete -c goscope -n "__fish_goscope_using_subcommand sched" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
-complete -c goscope -n "__fish_goscope_using_subcommand sched" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l duration -d 'How long to look' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l tier -d 'How closely: 0 the runtime\'s counters, 1 also the kernel\'s switches and clock, 2 also the runtime\'s rare events, 3 also each transition of a goroutine' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l max-overhead -d 'Without --tier: the most that looking may cost the target, in percent of one CPU; `off` for no limit' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l hz -d 'Samples a second of each CPU' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l max-loss -d 'Exit 1 when more than this share of events was lost' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l record -d 'Also keep all that was seen, and when, in FILE: `goscope report` prints it again in every format, `goscope sched diff` compares' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l when -d 'Wait, looking at the runtime\'s counters alone, until METRIC is above or below VALUE; then look for --duration, in tier 3 unless --tier says otherwise. The minute before is kept. METRIC: runnable_p50, runnable_p99, runnable_max, run_queue, idle_ps, dispatches, created, gc_pause, throttled' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l limit -d 'Show at most N stacks of each kind in a table' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c goscope -n "__fish_goscope_using_subcommand sched" -l plan -d 'Only say what looking would cost, in each tier, and look at nothing'
-complete -c goscope -n "__fish_goscope_using_subcommand sched" -l watch -d 'Look again and again for --duration, until Ctrl-C; on a terminal each table takes the place of the last'
-complete -c goscope -n "__fish_goscope_using_subcommand sched" -s q -l quiet -d 'No hints, warnings or progress on stderr'
-complete -c goscope -n "__fish_goscope_using_subcommand sched" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
-complete -c goscope -n "__fish_goscope_using_subcommand sched" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l plan -d 'Only say what looking would cost, in each tier, and look at nothing'
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l watch -d 'Look again and again for --duration, until Ctrl-C; on a terminal each table takes the place of the last'
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -s q -l quiet -d 'No hints, warnings or progress on stderr'
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -a "diff" -d 'Compare two windows saved with --record'
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and __fish_seen_subcommand_from diff" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'One document'
+jsonl\t'One object a line'"
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and __fish_seen_subcommand_from diff" -l limit -d 'Show at most N reasons, N stacks that grew and N that shrank in a table' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and __fish_seen_subcommand_from diff" -l fail-on -d 'Exit 1 when the share of a state (on-cpu, runnable, no-cpu, syscall, gc-assist: of the time not waiting; waiting: of all time) grew by more than POINTS percentage points, beyond noise; repeat it for more states' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and __fish_seen_subcommand_from diff" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and __fish_seen_subcommand_from diff" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and __fish_seen_subcommand_from diff" -s q -l quiet -d 'No hints, warnings or progress on stderr'
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and __fish_seen_subcommand_from diff" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -l wait -d 'Wait for the target to appear; with a duration, no longer than that' -r
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -l mode -d 'Which time' -r -f -a "cpu\t'On a CPU'
 off-cpu\t'Blocked in the kernel, or waiting for a CPU'
@@ -176,6 +191,7 @@ complete -c goscope -n "__fish_goscope_using_subcommand profile" -l tier -d 'How
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -l max-overhead -d 'Without --tier: the most that looking may cost the target, in percent of one CPU; `off` for no limit' -r
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -l hz -d 'Samples a second of each CPU' -r
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -l max-loss -d 'Exit 1 when more than this share of events was lost' -r
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -l record -d 'Also keep all that was seen, and when, in FILE: `goscope report` prints it again in every format, `goscope sched diff` compares' -r -F
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -l limit -d 'Show at most N functions in a table' -r
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -l by -d 'Put a table\'s rows together by function, kind (the goroutine\'s first function), creator, or label=KEY' -r
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
@@ -186,6 +202,29 @@ complete -c goscope -n "__fish_goscope_using_subcommand profile" -l hide-runtime
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -s q -l quiet -d 'No hints, warnings or progress on stderr'
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c goscope -n "__fish_goscope_using_subcommand report" -l format -d 'How to print' -r -f -a "table\t'For people'
+json\t'One document'
+jsonl\t'One object a line'
+folded\t'Stacks with microseconds, for flame graph tools'
+pprof\t'For `go tool pprof`'
+svg\t'Flame graph'
+speedscope\t'For speedscope.app'
+perfetto\t'For ui.perfetto.dev: CPUs, threads, Ps and goroutines over time'
+trace\t'For `go tool trace`: each transition (tier 3)'"
+complete -c goscope -n "__fish_goscope_using_subcommand report" -l mode -d 'As `goscope profile`, of this time; without it, as `goscope sched`' -r -f -a "cpu\t'On a CPU'
+off-cpu\t'Blocked in the kernel, or waiting for a CPU'
+wall\t'All time of all goroutines'
+goroutine\t'Goroutines by where they wait'"
+complete -c goscope -n "__fish_goscope_using_subcommand report" -l limit -d 'Show at most N stacks of each kind, or N functions, in a table' -r
+complete -c goscope -n "__fish_goscope_using_subcommand report" -l by -d 'With --mode: put a table\'s rows together by function, kind, creator, or label=KEY' -r
+complete -c goscope -n "__fish_goscope_using_subcommand report" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
+complete -c goscope -n "__fish_goscope_using_subcommand report" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c goscope -n "__fish_goscope_using_subcommand report" -l hide-runtime -d 'With --mode: leave out the runtime\'s own frames, and time that is all the runtime\'s'
+complete -c goscope -n "__fish_goscope_using_subcommand report" -s q -l quiet -d 'No hints, warnings or progress on stderr'
+complete -c goscope -n "__fish_goscope_using_subcommand report" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
+complete -c goscope -n "__fish_goscope_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l wait -d 'Wait for the target to appear; with a duration, no longer than that' -r
 complete -c goscope -n "__fish_goscope_using_subcommand cardinality" -l format -d 'How to print' -r -f -a "table\t'For people'
 json\t'One document'

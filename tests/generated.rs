@@ -37,7 +37,15 @@ fn completions_are_current() {
 #[test]
 fn manual_pages_are_current() {
     let pages: BTreeMap<_, _> = man_pages().unwrap().into_iter().collect();
-    for name in ["goscope.1", "goscope-ps.1", "goscope-info.1", "goscope-goroutines.1", "goscope-goroutines-diff.1"] {
+    for name in [
+        "goscope.1",
+        "goscope-ps.1",
+        "goscope-info.1",
+        "goscope-goroutines.1",
+        "goscope-goroutines-diff.1",
+        "goscope-sched-diff.1",
+        "goscope-report.1",
+    ] {
         assert!(pages.contains_key(name), "no page {name}");
     }
     check("man", &pages);

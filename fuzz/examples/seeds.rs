@@ -2,10 +2,18 @@
 //! hundred bytes: tables cut down to a few functions, and hand-made text.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "../../tests/support/timeline.rs"]
+mod timeline;
+#[path = "../../tests/support/window.rs"]
+mod window;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use goscope::sched::model::Window;
+use goscope::sched::recording;
 use goscope::target::buildinfo::BuildInfo;
 use goscope::target::elf::{Elf, u32_at, u64_at};
 use goscope::target::layout::{Field, GoVersion, Layout, from_table};
@@ -320,6 +328,14 @@ fn by_hand(corpus: &Path) {
     write(corpus, "dwarf", "compressed", &types(1));
     write(corpus, "dwarf", "compressed-old", &types(2));
     write(corpus, "saved", "one-goroutine", SNAPSHOT.as_bytes());
+    let recorded = Window { timeline: Some(timeline::timeline()), ..window::window() };
+    let mut bytes = Vec::new();
+    recording::write(&recorded, &mut bytes).unwrap();
+    write(corpus, "recording", "window", &bytes);
+    // Behind the magic number and the version.
+    let mut pieces = Vec::new();
+    flate2::read::ZlibDecoder::new(&bytes[14..]).read_to_end(&mut pieces).unwrap();
+    write(corpus, "recording", "window-unpacked", &pieces);
 }
 
 /// `a=b` as a goroutine's label set; pointers are written as the fuzz target reads them.

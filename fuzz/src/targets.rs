@@ -8,6 +8,8 @@ use goscope::goroutines::analyze::diff::diff;
 use goscope::goroutines::analyze::{Filter, GroupBy, Query, view};
 use goscope::goroutines::{report, saved};
 use goscope::output::Style;
+use goscope::sched::model::{Row, Window};
+use goscope::sched::{analyze as sched_analyze, recording, report as sched_report};
 use goscope::sys::memfd;
 use goscope::target::binary::Binary;
 use goscope::target::buildinfo::BuildInfo;
@@ -29,7 +31,7 @@ use goscope::target::unwind::{Saved, StackBytes, Start, Unwinder};
 pub type Target = fn(&[u8]);
 
 /// By name: also the names of the directories of the corpus.
-pub const ALL: [(&str, Target); 11] = [
+pub const ALL: [(&str, Target); 12] = [
     ("buildinfo", buildinfo),
     ("cfi", cfi),
     ("code", code),
@@ -39,6 +41,7 @@ pub const ALL: [(&str, Target); 11] = [
     ("pclntab", pclntab),
     ("procfs", procfs),
     ("record", record),
+    ("recording", recorded_window),
     ("saved", saved_snapshot),
     ("stack", stack),
 ];
@@ -201,6 +204,45 @@ pub fn saved_snapshot(data: &[u8]) {
         report::write_jsonl(&grouped, &mut out).expect("written to memory");
         report::write_pprof(&grouped, &mut out).expect("written to memory");
     }
+}
+
+/// A recording of `sched`, and what stands in it once it is unpacked: if it is one, it prints in every format, and what is written of it
+/// reads back the same.
+pub fn recorded_window(data: &[u8]) {
+    recording::parse(data).into_iter().for_each(|window| print_window(&window));
+    recording::parse_pieces(data).into_iter().for_each(|window| print_window(&window));
+}
+
+fn print_window(window: &Window) {
+    let written = |window: &Window| {
+        let mut bytes = Vec::new();
+        recording::write(window, &mut bytes).map(|()| bytes)
+    };
+    let Ok(bytes) = written(window) else { return };
+    let again = recording::parse(&bytes[..]).expect("what goscope writes it can read");
+    // Of the bytes, for a NaN is not equal to itself.
+    assert_eq!(written(&again).ok().as_ref(), Some(&bytes));
+    // A small file can say that every one of many rows has a very deep stack.
+    let frames: usize = window.stacks.iter().map(|stack| stack.frames.len()).sum();
+    if window.rows.len() * frames > 1 << 20 {
+        return;
+    }
+    let rows: Vec<&Row> = window.rows.iter().collect();
+    let weight = sched_report::Weight { unit: "us", counts: "events", kind: "wall", title: "Goroutine time", hide_runtime: false };
+    let style = Style { color: true, width: Some(80) };
+    let mut out = Vec::new();
+    sched_report::write_table(window, None, &mut out, style).expect("written to memory");
+    sched_report::write_profile_table(window, &rows, "CPU time", None, true, &mut out, style).expect("written to memory");
+    sched_report::write_jsonl("sched", window, &rows, &mut out).expect("written to memory");
+    sched_report::write_folded(window, &rows, &weight, &mut out).expect("written to memory");
+    sched_report::write_speedscope(window, &rows, &weight, &mut out).expect("written to memory");
+    sched_report::write_pprof(window, &rows, &weight, &mut out).expect("written to memory");
+    // Times may be senseless: whatever becomes of them, nothing breaks.
+    let _ = sched_report::write_perfetto(window, &mut out);
+    let _ = sched_report::write_trace(window, &mut out);
+    let same = sched_analyze::diff::diff(window, &again);
+    sched_report::write_diff_table(&same, None, &mut out, style).expect("written to memory");
+    sched_report::write_diff_jsonl(&same, &mut out).expect("written to memory");
 }
 
 /// The first byte chooses the file of /proc; the rest is its text.

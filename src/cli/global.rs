@@ -1,12 +1,12 @@
 //! Flags that every subcommand takes, and what they mean for its output.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use super::signals::Signals;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output::{Color, Console, Output};
 
 #[derive(Debug, Args)]
@@ -53,6 +53,24 @@ impl<'a> Context<'a> {
     pub fn open_binary(&self, format: &str) -> Result<Output> {
         let output = self.open()?;
         output.refuse_terminal(format)?;
+        Ok(output)
+    }
+
+    /// The file of `--record`, beside the result: made in the same way.
+    pub fn open_record(&self, path: &Path) -> Result<Output> {
+        const FILE: &str = "give --record a file in a directory that exists and that you may write to";
+        if path == Path::new("-") {
+            return Err(Error::usage("--record - would mix the recording with the result, which goes to stdout").hint(FILE));
+        }
+        if self.output.as_deref() == Some(path) {
+            return Err(Error::usage("--record and --output name the same file").hint("give each its own"));
+        }
+        let output = Output::open(Some(path), self.color).map_err(|mut error| {
+            error.hints = vec![FILE.to_owned()];
+            error
+        })?;
+        output.refuse_terminal("a recording")?;
+        self.signals.remove_on_abort(output.temporary());
         Ok(output)
     }
 }

@@ -24,7 +24,7 @@ struct State {
     window: bool,
     stopped: bool,
     /// Removed when the run is aborted.
-    temporary: Option<PathBuf>,
+    temporary: Vec<PathBuf>,
 }
 
 /// A shell reports a program that a signal ended as this and the signal's number: 130 after Ctrl-C.
@@ -46,7 +46,7 @@ impl Signals {
 
     /// A file that is to be removed when the run is aborted.
     pub fn remove_on_abort(&self, path: Option<PathBuf>) {
-        self.shared.lock().temporary = path;
+        self.shared.lock().temporary.extend(path);
     }
 
     /// From now on the first signal only makes `wait` return.
@@ -76,7 +76,7 @@ impl Shared {
             self.changed.notify_all();
             return;
         }
-        if let Some(path) = &state.temporary {
+        for path in &state.temporary {
             let _ = std::fs::remove_file(path);
         }
         // Threads that are stopped by ptrace go on: the kernel lets go of them when their tracer ends.

@@ -1,7 +1,7 @@
 //! Where the result goes: stdout, or a file that appears only when it is complete.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -78,6 +78,11 @@ impl Output {
 
     /// Fails when the result is binary and would land on a terminal.
     pub fn refuse_terminal(&self, format: &str) -> Result<()> {
+        if let Writer::Special { file, .. } = &self.writer
+            && file.get_ref().is_terminal()
+        {
+            return Err(Error::usage(format!("{format} is binary, and the file is a terminal")).hint("write it to a regular file"));
+        }
         if self.style.width.is_none() {
             return Ok(());
         }

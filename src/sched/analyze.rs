@@ -1,5 +1,7 @@
 //! From a window to the account of goroutine time that its tables and documents show.
 
+pub mod diff;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -3,4 +3,5 @@
 pub mod analyze;
 pub mod collect;
 pub mod model;
+pub mod recording;
 pub mod report;

@@ -105,8 +105,8 @@ pub fn window() -> Window {
                 hz: 97,
                 switch_stacks: true,
                 items: vec![
-                    Item { what: "context switches, with stacks", payer: Payer::Target, per_second: 12.0, ns_each: 4000.0 },
-                    Item { what: "context switches of all others", payer: Payer::Host, per_second: 900.0, ns_each: 60.0 },
+                    Item { what: "context switches, with stacks".into(), payer: Payer::Target, per_second: 12.0, ns_each: 4000.0 },
+                    Item { what: "context switches of all others".into(), payer: Payer::Host, per_second: 900.0, ns_each: 60.0 },
                 ],
             }),
             probes_ns: Some(1),

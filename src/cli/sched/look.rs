@@ -49,12 +49,12 @@ fn look_once(process: &GoProcess, look: &Look, format: SchedFormat, context: &Co
 }
 
 /// One window after the other.
-pub fn run_watch(args: &SchedArgs, view: &View, context: &Context) -> Result<()> {
+pub fn run_watch(name: &str, args: &SchedArgs, view: &View, context: &Context) -> Result<()> {
     if !matches!(args.format, SchedFormat::Table | SchedFormat::Jsonl) {
         return Err(Error::usage("--watch prints a table or jsonl").hint("add --format jsonl, or leave --format out"));
     }
     let mut out = open(args.format, context)?;
-    let process = target::resolve(&args.target, Programs::Go, &args.wait, context.console)?;
+    let process = target::resolve(name, Programs::Go, &args.wait, context.console)?;
     let process = GoProcess::attach(process, false)?;
     let (options, plan) = decide(&process, &args.look, args.format, RATES_WINDOW, context)?;
     if let Some(plan) = &plan {
@@ -88,7 +88,7 @@ fn decide(process: &GoProcess, look: &Look, format: SchedFormat, window: Duratio
         hz: look.hz,
         switch_stacks: true,
         length: Some(look.duration),
-        timeline: format.draws_time(),
+        timeline: format.draws_time() || look.record.is_some(),
     };
     let transitions = asked.tier >= Tier::Transitions;
     if asked.tier == Tier::Counters {
@@ -111,7 +111,7 @@ fn decide(process: &GoProcess, look: &Look, format: SchedFormat, window: Duratio
 
 pub fn run_plan(args: &SchedArgs, context: &Context) -> Result<()> {
     let mut out = context.open()?;
-    let process = target::resolve(&args.target, Programs::Go, &args.wait, context.console)?;
+    let process = target::resolve(args.target.as_deref().unwrap_or_default(), Programs::Go, &args.wait, context.console)?;
     let process = GoProcess::attach(process, false)?;
     let options = Options { tier: Tier::Transitions, hz: args.look.hz, switch_stacks: true, length: None, timeline: false };
     let prices = plan::prices(&process, true)?;

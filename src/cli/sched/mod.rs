@@ -1,25 +1,34 @@
 //! `goscope sched` and `goscope profile`: their command lines.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
+mod diff;
 mod look;
 mod render;
+mod report;
 mod when;
 
 use super::target::Wait;
 use super::{Context, values};
 use crate::error::{Error, Kind, Result};
+use crate::output::{Output, bytes};
 use crate::sched::analyze::By;
 use crate::sched::model::{Trigger, Window};
+use crate::sched::recording;
+use diff::DiffArgs;
 use render::{View, open, render};
+pub use report::{ReportArgs, run as run_report};
 
 const SCHED_EXAMPLES: &str = "\
 Examples:
   goscope sched payments                       10 s: one account of all goroutine time
   goscope sched 4711 --duration 30s --format json
-  goscope sched 4711 --tier 0                  the runtime's own counters only: no probe, no BPF rights";
+  goscope sched 4711 --tier 0                  the runtime's own counters only: no probe, no BPF rights
+  goscope sched payments --record before.rec   keep it for `goscope report` and `goscope sched diff`
+  goscope sched diff before.rec after.rec --fail-on runnable=5";
 
 const PROFILE_EXAMPLES: &str = "\
 Examples:
@@ -32,11 +41,14 @@ Examples:
 /// Looks for a window of time without stopping anything: the kernel's context switches and clock,
 /// and the runtime's own counters. What each tier costs is printed before and after.
 #[derive(Debug, Args)]
-#[command(after_help = SCHED_EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = SCHED_EXAMPLES)]
 pub struct SchedArgs {
+    #[command(subcommand)]
+    pub command: Option<SchedCommand>,
+
     /// Process id or name
-    #[arg(value_name = "TARGET")]
-    pub target: String,
+    #[arg(value_name = "TARGET", required = true)]
+    pub target: Option<String>,
     #[command(flatten)]
     pub wait: Wait,
     /// How to print
@@ -45,7 +57,7 @@ pub struct SchedArgs {
     #[command(flatten)]
     pub look: Look,
     /// Only say what looking would cost, in each tier, and look at nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "record")]
     pub plan: bool,
     /// Wait, looking at the runtime's counters alone, until METRIC is above or below VALUE; then look for --duration, in tier 3
     /// unless --tier says otherwise. The minute before is kept. METRIC: runnable_p50, runnable_p99, runnable_max, run_queue,
@@ -53,11 +65,16 @@ pub struct SchedArgs {
     #[arg(long, value_name = "METRIC>VALUE", value_parser = when::parse)]
     pub when: Vec<Trigger>,
     /// Look again and again for --duration, until Ctrl-C; on a terminal each table takes the place of the last
-    #[arg(long, conflicts_with = "when")]
+    #[arg(long, conflicts_with_all = ["when", "record"])]
     pub watch: bool,
     /// Show at most N stacks of each kind in a table
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SchedCommand {
+    Diff(DiffArgs),
 }
 
 /// Show where CPU, off-CPU or wall-clock time goes, by function
@@ -107,6 +124,9 @@ pub struct Look {
     /// Exit 1 when more than this share of events was lost
     #[arg(long, value_name = "PERCENT", value_parser = values::percent)]
     pub max_loss: Option<f64>,
+    /// Also keep all that was seen, and when, in FILE: `goscope report` prints it again in every format, `goscope sched diff` compares
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 }
 
 /// Of one CPU.
@@ -157,27 +177,23 @@ pub enum Mode {
 }
 
 pub fn run_sched(args: &SchedArgs, context: &Context) -> Result<()> {
+    if let Some(SchedCommand::Diff(args)) = &args.command {
+        return diff::run(args, context);
+    }
     if args.plan {
         return look::run_plan(args, context);
     }
     let view = View::Sched { limit: args.limit };
+    let name = args.target.as_deref().unwrap_or_default();
     if args.watch {
-        return look::run_watch(args, &view, context);
+        return look::run_watch(name, args, &view, context);
     }
-    let mut out = open(args.format, context)?;
-    let window = look::look(&args.target, &args.wait, &args.look, args.format, &args.when, context)?;
-    render(&window, args.format, &view, &mut out)?;
-    out.finish()?;
-    judge(&window, &args.look)
+    look_and_render(name, &args.wait, &args.look, args.format, &args.when, &view, context)
 }
 
 pub fn run_profile(args: &ProfileArgs, context: &Context) -> Result<()> {
     let view = View::Profile { mode: args.mode, by: args.by.clone(), limit: args.limit, hide_runtime: args.hide_runtime };
-    let mut out = open(args.format, context)?;
-    let window = look::look(&args.target, &args.wait, &args.look, args.format, &[], context)?;
-    render(&window, args.format, &view, &mut out)?;
-    out.finish()?;
-    judge(&window, &args.look)
+    look_and_render(&args.target, &args.wait, &args.look, args.format, &[], &view, context)
 }
 
 fn parse_by(text: &str) -> std::result::Result<By, String> {
@@ -190,6 +206,34 @@ fn parse_by(text: &str) -> std::result::Result<By, String> {
             _ => Err("write function, kind, creator or label=KEY".to_owned()),
         },
     }
+}
+
+fn look_and_render(
+    name: &str,
+    wait: &Wait,
+    look: &Look,
+    format: SchedFormat,
+    when: &[Trigger],
+    view: &View,
+    context: &Context,
+) -> Result<()> {
+    let mut out = open(format, context)?;
+    let record = look.record.as_deref().map(|path| Ok::<_, Error>((path, context.open_record(path)?))).transpose()?;
+    let window = look::look(name, wait, look, format, when, context)?;
+    // A recording that cannot be written is no reason to show nothing.
+    let recorded = record.map_or(Ok(()), |(path, file)| save(&window, path, file, context));
+    let rendered = render(&window, format, view, &mut out).and_then(|()| out.finish());
+    recorded.and(rendered)?;
+    judge(&window, look)
+}
+
+fn save(window: &Window, path: &Path, mut file: Output, context: &Context) -> Result<()> {
+    let cannot = |error: std::io::Error| Error::io(format!("cannot record into {}", path.display())).because(error);
+    recording::write(window, &mut file).map_err(cannot)?;
+    file.finish()?;
+    let size = path.metadata().map_or(0, |found| found.len());
+    context.console.note(&format!("recorded {} into {}", bytes(size), path.display()));
+    Ok(())
 }
 
 /// Findings, when more was lost than `--max-loss` allows.

@@ -70,11 +70,11 @@ pub fn plan(options: &Options, rates: &Rates, prices: &Prices) -> Plan {
     if options.tier >= Tier::Switches {
         let each = if options.switch_stacks { prices.switch_told } else { prices.switch_counted };
         let what = if options.switch_stacks { "context switches, with stacks" } else { "context switches, counted" };
-        items.push(Item { what, payer: Payer::Target, per_second: rates.target_switches, ns_each: each });
+        items.push(Item { what: what.into(), payer: Payer::Target, per_second: rates.target_switches, ns_each: each });
         let samples = f64::from(options.hz) * rates.busy_cpus;
-        items.push(Item { what: "samples of its CPUs", payer: Payer::Target, per_second: samples, ns_each: prices.sample() });
+        items.push(Item { what: "samples of its CPUs".into(), payer: Payer::Target, per_second: samples, ns_each: prices.sample() });
         let other = Item {
-            what: "context switches of all others",
+            what: "context switches of all others".into(),
             payer: Payer::Host,
             per_second: rates.other_switches,
             ns_each: prices.switch_other,
@@ -84,7 +84,7 @@ pub fn plan(options: &Options, rates: &Rates, prices: &Prices) -> Plan {
     if options.tier >= Tier::Transitions {
         // As often as a goroutine is put on a P, one was made ready and one went to wait.
         for (what, ns_each) in [("runqput", prices.site_stack), ("gopark", prices.site_stack), ("execute", prices.site_plain)] {
-            items.push(Item { what, payer: Payer::Target, per_second: rates.executes, ns_each });
+            items.push(Item { what: what.into(), payer: Payer::Target, per_second: rates.executes, ns_each });
         }
     }
     Plan { tier: options.tier, hz: options.hz, switch_stacks: options.switch_stacks, items }

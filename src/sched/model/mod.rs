@@ -3,6 +3,7 @@
 mod timeline;
 mod triggers;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,7 +14,7 @@ pub use timeline::{Moment, Present, Timeline, What};
 pub use triggers::{Glance, Metric, Trigger};
 
 /// Everything seen in one window.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Window {
     pub captured_at: SystemTime,
     pub target: TargetFacts,
@@ -169,8 +170,13 @@ pub struct Waits {
     pub p90: Bound,
     pub p99: Bound,
     pub max: Bound,
-    /// `timeToRun`, `switches` or `uprobes`.
+    /// One of `SOURCES`.
     pub source: &'static str,
+}
+
+impl Waits {
+    /// The runtime's histogram `sched.timeToRun`, context switches, transitions.
+    pub const SOURCES: [&'static str; 3] = ["timeToRun", "switches", "uprobes"];
 }
 
 /// A quantile lies in here; `high_ns` is `None` for the histogram's last, open bucket.
@@ -332,9 +338,9 @@ pub struct Plan {
     pub items: Vec<Item>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Item {
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     pub payer: Payer,
     pub per_second: f64,
     pub ns_each: f64,

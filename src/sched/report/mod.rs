@@ -1,6 +1,8 @@
 //! How a window is printed.
 
 mod before;
+mod diff;
+mod diff_schema;
 mod graph;
 mod plan;
 mod schema;
@@ -8,6 +10,8 @@ mod table;
 mod timeline;
 mod transitions;
 
+pub use diff::{passed_line, write_diff_table};
+pub use diff_schema::{diff_document, write_diff_jsonl};
 pub use graph::{Weight, write_folded, write_pprof, write_speedscope, write_svg};
 pub use plan::{line as plan_line, write as write_plan};
 pub use schema::{document, write_jsonl};

@@ -43,7 +43,7 @@ pub fn write(plans: &[Plan], chosen: &Plan, limit: f64, out: &mut impl Write, st
             let payer = if item.payer == Payer::Target { "target" } else { "others" };
             let figures = [format!("{:.0}", item.per_second), micros(item.ns_each), format!("{:.2}", item.percent())];
             let [per_second, each, percent] = figures;
-            table.row([tier.clone(), payer.into(), per_second, each, percent, item.what.into()]);
+            table.row([tier.clone(), payer.into(), per_second, each, percent, item.what.to_string()]);
         }
         let sum = format!("{:.2}", plan.percent(Payer::Target));
         table.row([tier, "target".into(), String::new(), String::new(), sum, "= the target's sum".into()]);

@@ -97,7 +97,7 @@ impl<'a> Facts<'a> {
 }
 
 #[derive(Serialize)]
-struct Target<'a> {
+pub(super) struct Target<'a> {
     pid: u32,
     start_ticks: u64,
     exe: &'a str,
@@ -108,7 +108,7 @@ struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    fn of(target: &'a model::TargetFacts) -> Self {
+    pub(super) fn of(target: &'a model::TargetFacts) -> Self {
         Target {
             pid: target.pid,
             start_ticks: target.start_ticks,
@@ -122,7 +122,7 @@ impl<'a> Target<'a> {
 }
 
 #[derive(Serialize)]
-struct Quality<'a> {
+pub(super) struct Quality<'a> {
     sent: u64,
     lost: u64,
     cpus: Vec<LossOut>,
@@ -152,7 +152,7 @@ struct LossOut {
 }
 
 impl<'a> Quality<'a> {
-    fn of(window: &'a Window) -> Self {
+    pub(super) fn of(window: &'a Window) -> Self {
         let quality = &window.quality;
         let loss = |loss: &model::Loss| LossOut {
             cpu: loss.cpu,
@@ -412,4 +412,8 @@ impl<'a> RowOut<'a> {
             frames: stack.map(|stack| stack.frames.iter().map(FrameOut::of).collect()).unwrap_or_default(),
         }
     }
+}
+
+pub(super) fn frames_of(stack: &Stack) -> Vec<FrameOut<'_>> {
+    stack.frames.iter().map(FrameOut::of).collect()
 }

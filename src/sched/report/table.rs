@@ -7,7 +7,7 @@ use super::before;
 use crate::error::{Error, Result};
 use crate::output::{Align, Page, Paint, Style, Table, count, duration};
 use crate::sched::analyze::{Account, By, Group, Share, by_reason, grouped, shares};
-use crate::sched::model::{Bound, Class, Frame, Row, Stop, StopKind, Tier, Transitions, Waits, Waker, Window};
+use crate::sched::model::{Bound, Class, Frame, Row, Stack, Stop, StopKind, Tier, Transitions, Waits, Waker, Window};
 use crate::target::frames;
 
 /// Stacks shown of each class.
@@ -300,21 +300,7 @@ impl<W: Write> Report<'_, W> {
     }
 
     fn frames(&mut self, window: &Window, stack: u32) -> io::Result<()> {
-        let Some(stack) = window.stacks.get(stack as usize) else { return Ok(()) };
-        let shown: Vec<_> = frames::shown(stack, false).collect();
-        let names: Vec<String> = shown.iter().take(FRAMES).map(|frame| name(frame)).collect();
-        let column = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(60);
-        for (frame, name) in shown.iter().zip(&names) {
-            let place = if frame.line > 0 { format!("{}:{}", frame.file, frame.line) } else { String::new() };
-            self.page.frame(INDENT, column, name, &place, None)?;
-        }
-        if shown.len() > FRAMES {
-            self.dim(&format!("{:INDENT$}... {} more", "", shown.len() - FRAMES))?;
-        }
-        match stack.cut {
-            Some(cut) => self.dim(&format!("{:INDENT$}[{}]", "", cut.as_str())),
-            None => Ok(()),
-        }
+        window.stacks.get(stack as usize).map_or(Ok(()), |stack| write_frames(stack, &mut self.page))
     }
 
     fn profile(&mut self, window: &Window, rows: &[&Row], profile: &Profile<'_>) -> io::Result<()> {
@@ -403,7 +389,25 @@ impl<W: Write> Report<'_, W> {
     }
 }
 
-fn label(class: Class) -> &'static str {
+/// The innermost frames, and why there are no more.
+pub(super) fn write_frames(stack: &Stack, page: &mut Page<'_, impl Write>) -> io::Result<()> {
+    let shown: Vec<_> = frames::shown(stack, false).collect();
+    let names: Vec<String> = shown.iter().take(FRAMES).map(|frame| name(frame)).collect();
+    let column = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(60);
+    for (frame, name) in shown.iter().zip(&names) {
+        let place = if frame.line > 0 { format!("{}:{}", frame.file, frame.line) } else { String::new() };
+        page.frame(INDENT, column, name, &place, None)?;
+    }
+    if shown.len() > FRAMES {
+        page.line(&format!("{:INDENT$}... {} more", "", shown.len() - FRAMES), Paint::Dim)?;
+    }
+    match stack.cut {
+        Some(cut) => page.line(&format!("{:INDENT$}[{}]", "", cut.as_str()), Paint::Dim),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn label(class: Class) -> &'static str {
     match class {
         Class::OnCpu => "on CPU",
         Class::Runnable => "runnable, no P",
@@ -434,7 +438,7 @@ fn seconds(ns: u64) -> String {
 }
 
 /// `<` the end of its bucket.
-fn bound(bound: &Bound) -> String {
+pub(super) fn bound(bound: &Bound) -> String {
     match bound.high_ns {
         Some(high) => format!("<{}", time(high)),
         None => format!(">{}", time(bound.low_ns)),
