@@ -8,6 +8,7 @@ use goscope::goroutines::analyze::diff::diff;
 use goscope::goroutines::analyze::{Filter, GroupBy, Query, view};
 use goscope::goroutines::{report, saved};
 use goscope::output::Style;
+use goscope::sched::analyze::By;
 use goscope::sched::model::{Row, Window};
 use goscope::sched::{analyze as sched_analyze, recording, report as sched_report};
 use goscope::sys::memfd;
@@ -232,7 +233,8 @@ fn print_window(window: &Window) {
     let style = Style { color: true, width: Some(80) };
     let mut out = Vec::new();
     sched_report::write_table(window, None, &mut out, style).expect("written to memory");
-    sched_report::write_profile_table(window, &rows, "CPU time", None, true, &mut out, style).expect("written to memory");
+    let profile = sched_report::Profile { title: "CPU time", by: &By::Function, limit: None, hide_runtime: true };
+    sched_report::write_profile_table(window, &rows, &profile, &mut out, style).expect("written to memory");
     sched_report::write_jsonl("sched", window, &rows, &mut out).expect("written to memory");
     sched_report::write_folded(window, &rows, &weight, &mut out).expect("written to memory");
     sched_report::write_speedscope(window, &rows, &weight, &mut out).expect("written to memory");
