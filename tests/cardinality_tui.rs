@@ -26,8 +26,8 @@ impl Terminal {
 
     fn run(goscope: &str, columns: u16) -> Terminal {
         let folder = tempfile::tempdir().unwrap();
-        // Under nohup a program that is told to ignore a hang-up would go on ignoring it.
-        let goscope = format!("env --default-signal=HUP {goscope}");
+        // What a test run in the background, or under nohup, ignores is not for the program to ignore.
+        let goscope = format!("env --default-signal=HUP,INT,QUIT,TERM {goscope}");
         let shell = format!("stty cols {columns} rows 30; stty -a >before; {goscope}; echo $? >code; stty -a >after");
         let mut command = Command::new("script");
         command.args(["--quiet", "--command", &format!("sh -c '{shell}'"), "/dev/null"]).current_dir(folder.path());
