@@ -457,7 +457,7 @@ fn control_characters_of_a_name_are_escaped() {
 fn heeding_signals(args: &[&str]) -> Command {
     let plain = goscope(args);
     let mut command = Command::new("env");
-    command.arg("--default-signal=INT,TERM,HUP").arg(plain.get_program()).args(plain.get_args());
+    command.arg("--default-signal=INT,TERM,HUP,QUIT").arg(plain.get_program()).args(plain.get_args());
     for (key, value) in plain.get_envs() {
         match value {
             Some(value) => command.env(key, value),
