@@ -186,7 +186,7 @@ fn waits_are_right_across_time_namespaces() {
 fn copy(name: &str, under: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(under);
-    fs::copy(program(name), &path).unwrap();
+    service::copy_program(program(name), &path);
     (folder, path)
 }
 
@@ -208,8 +208,8 @@ fn an_executable_that_was_deleted_replaced_or_renamed() {
     assert_whole(pid);
     assert_unharmed(&mut target);
     // Another program under its old name, and under the new one.
-    fs::copy(program("churn"), &path).unwrap();
-    fs::copy(program("churn"), folder.path().join("other")).unwrap();
+    service::copy_program(program("churn"), &path);
+    service::copy_program(program("churn"), folder.path().join("other"));
     fs::rename(folder.path().join("other"), folder.path().join("renamed")).unwrap();
     assert_whole(pid);
     assert_unharmed(&mut target);

@@ -30,7 +30,7 @@ impl Public {
         let public = Public { folder };
         for from in [Path::new(env!("CARGO_BIN_EXE_goscope")), &program("spin"), &program("lifecycle")] {
             let to = public.path(from.file_name().unwrap().to_str().unwrap());
-            fs::copy(from, &to).unwrap();
+            service::copy_program(from, &to);
             fs::set_permissions(to, Permissions::from_mode(0o755)).unwrap();
         }
         public

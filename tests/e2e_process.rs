@@ -227,9 +227,9 @@ fn a_replaced_executable_is_read_as_it_runs() {
     let other = build("replacement", "parked", &[]);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("service");
-    fs::copy(&exe, &path).unwrap();
+    service::copy_program(&exe, &path);
     let service = Service::start(&mut Command::new(&path));
-    fs::copy(&other, dir.path().join("new")).unwrap();
+    service::copy_program(&other, dir.path().join("new"));
     fs::rename(dir.path().join("new"), &path).unwrap();
     let info = goscope(&["info", &service.pid()]);
     assert_eq!(info["target"]["exe"], path.to_str().unwrap());

@@ -23,6 +23,13 @@ pub fn build(name: &str, program: &str, flags: &[&str]) -> PathBuf {
     out
 }
 
+/// Copies a program that will be run. Not by this process: a child that another test forks meanwhile would hold the copy open for writing,
+/// and the kernel runs no such file (ETXTBSY).
+#[allow(dead_code)]
+pub fn copy_program(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    assert!(Command::new("cp").arg(from.as_ref()).arg(to.as_ref()).status().unwrap().success());
+}
+
 /// A running program; killed when dropped.
 pub struct Service {
     pub child: Child,
