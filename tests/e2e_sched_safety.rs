@@ -55,8 +55,15 @@ fn assert_untouched(pid: u32) {
 }
 
 /// In tier 3, and with all its breakpoints set.
+/// goscope, as it is where nothing is ignored: a test run in the background ignores interrupts, which goscope would respect.
+fn heeding_signals() -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT,TERM,HUP,QUIT", env!("CARGO_BIN_EXE_goscope")]);
+    command
+}
+
 fn attached(pid: u32, duration: &str, stdout: Stdio) -> Reaped {
-    let mut goscope = Command::new(env!("CARGO_BIN_EXE_goscope"));
+    let mut goscope = heeding_signals();
     goscope.args(["sched", &pid.to_string(), "--tier", "3", "--format", "json", "--duration", duration]);
     let mut child = Reaped(goscope.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap());
     // One of them it sets before, for a moment, to know what all will cost.
