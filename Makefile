@@ -4,12 +4,13 @@
 # make lint      formatting and clippy
 # make bench     whole processes, side by side with dlv; takes minutes
 # make fuzz-smoke  every parser of foreign bytes, 30 s each
+# make properties  what holds for all input, with 50 times the cases and others than in `make test`
 # make test-real caddy and prometheus under load; builds them, takes minutes
 
 PREFIX ?= /usr/local
 CARGO ?= cargo
 
-.PHONY: all demo test setup fixtures lint install bench fuzz-smoke test-real
+.PHONY: all demo test setup fixtures lint install bench fuzz-smoke test-real properties
 
 all:
 	$(CARGO) build --release
@@ -21,6 +22,7 @@ demo: setup all
 	tests/demo.sh
 
 # Fixtures come before cargo test, which only runs them.
+test: export PROPTEST_RNG_SEED ?= 1
 test: setup fixtures lint
 	$(CARGO) test --no-fail-fast
 
@@ -34,6 +36,15 @@ lint:
 
 bench: setup
 	tests/bench/run.sh
+
+# Where every property is tried, and those of the library beside.
+PROPERTIES = exposition_openmetrics exposition_openmetrics2 exposition_text native_tables gotrace relabel_oracle lint_oracle \
+	cardinality_store properties_goroutines recording
+
+properties: export CASES_TIMES ?= 50
+properties: export PROPTEST_CASES ?= 10000
+properties: setup fixtures
+	$(CARGO) test --no-fail-fast --lib $(addprefix --test ,$(PROPERTIES))
 
 fuzz-smoke:
 	fuzz/smoke.sh 30

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/property.rs"]
+mod property;
 #[path = "support/stored.rs"]
 mod stored;
 
@@ -75,7 +77,7 @@ fn any_sample() -> impl Strategy<Value = Series> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+    #![proptest_config(property::cases(512))]
     #[test]
     fn no_series_is_lost_and_none_invented(all in prop::collection::vec(any_sample(), 0..60)) {
         let mut store = Store::new();

@@ -5,6 +5,8 @@
 #[path = "support/changed_body.rs"]
 mod changed_body;
 mod common;
+#[path = "support/property.rs"]
+mod property;
 #[path = "support/scrape_items.rs"]
 mod scrape_items;
 
@@ -203,12 +205,6 @@ fn oddities_are_taken_as_the_server_takes_them() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// How many bodies are compared; more by `EXPOSITION_CASES=100000`.
-fn config(usual: u32) -> ProptestConfig {
-    let cases = std::env::var("EXPOSITION_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual);
-    ProptestConfig { cases, max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() }
-}
-
 const GOOD: &str = "# TYPE http_requests counter\n# HELP http_requests Requests, by code.\n\
     http_requests_total{code=\"200\",path=\"/a/b\"} 12 # {trace_id=\"abc\"} 0.5 1700000000.123\n\
     http_requests_created{code=\"200\",path=\"/a/b\"} 1700000000.5\nhttp_requests_total{code=\"404\",path=\"\"} 3\n\
@@ -336,7 +332,7 @@ fn same(body: &[u8]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(config(2000))]
+    #![proptest_config(property::cases(2000))]
 
     #[test]
     fn a_changed_body_is_taken_or_refused_as_by_the_server(body in changed(GOOD, PIECES)) {

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "support/property.rs"]
+mod property;
 #[allow(dead_code)]
 #[path = "support/scrape_items.rs"]
 mod scrape_items;
@@ -273,7 +275,7 @@ thread_local! {
 const WAYS: [NativeHistograms; 3] = [NativeHistograms::Native, NativeHistograms::Both, NativeHistograms::Classic];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(property::cases(3000))]
 
     #[test]
     fn what_is_taken_the_server_takes_as_the_same_series(body in changed(), way in proptest::sample::select(&WAYS[..])) {

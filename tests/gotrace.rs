@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/property.rs"]
+mod property;
 #[path = "support/scheduler.rs"]
 mod scheduler;
 #[path = "support/tracecheck.rs"]
@@ -83,7 +85,7 @@ fn without_a_gap_the_reader_sees_each_goroutine_as_long_in_each_state_as_it_was(
     let seen: RefCell<BTreeSet<String>> = RefCell::default();
     // A long uptime too: the reader's clock is a float somewhere.
     let starts = select(vec![1_000_000_000u64, 1 << 55]);
-    proptest!(|(steps in schedules(), size in sizes(), tell_procs: bool, version in versions(), start in starts)| {
+    proptest!(property::cases(256), |(steps in schedules(), size in sizes(), tell_procs: bool, version in versions(), start in starts)| {
         let scheduler = scheduled(&steps, start, size, tell_procs);
         let (trace, repairs) = write(version, scheduler.events.iter().copied());
         let answer = checker.borrow_mut().ask(&trace);
@@ -105,7 +107,7 @@ fn whatever_is_lost_the_reader_accepts_what_is_left() {
     let checker = RefCell::new(Tracecheck::start());
     let repaired = RefCell::new(0);
     let fates = || vec((0..10u8, any::<bool>()), 600);
-    proptest!(|(steps in schedules(), size in sizes(), tell_procs: bool, version in versions(), fates in fates(), loss in 0..8u8)| {
+    proptest!(property::cases(256), |(steps in schedules(), size in sizes(), tell_procs: bool, version in versions(), fates in fates(), loss in 0..8u8)| {
         let scheduler = scheduled(&steps, 1_000_000_000, size, tell_procs);
         let mut trace = Vec::new();
         let mut writer = Writer::new(&mut trace, version).unwrap();
@@ -218,7 +220,7 @@ fn any_event() -> impl Strategy<Value = Event<'static>> {
 #[test]
 fn events_that_make_no_sense_together_still_make_a_trace() {
     let checker = RefCell::new(Tracecheck::start());
-    proptest!(ProptestConfig::with_cases(1500), |(events in vec(any_event(), 0..80), version in versions())| {
+    proptest!(property::cases(1500), |(events in vec(any_event(), 0..80), version in versions())| {
         let (trace, _) = write(version, events);
         let answer = checker.borrow_mut().ask(&trace);
         prop_assert_eq!(&answer.error, "");

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "support/property.rs"]
+mod property;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -93,7 +95,7 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(property::cases(400))]
     #[test]
     fn generated_metrics_have_the_findings_of_promlint(
         metrics in proptest::collection::vec((name(), prop_oneof!["counter", "gauge", "histogram", "summary", "untyped", ""], any::<bool>(), "|a|le|quantile|fooBar"), 1..4),

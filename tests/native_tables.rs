@@ -1,6 +1,9 @@
 //! Unwind tables of this machine's own binaries, and broken ones: bytes in, registers out, no process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/property.rs"]
+mod property;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -118,7 +121,7 @@ fn depth_agrees_with_the_table() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(property::cases(100))]
 
     #[test]
     fn broken_tables_do_no_harm(seed in any::<prop::sample::Index>(), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..200)) {

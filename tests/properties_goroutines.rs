@@ -1,6 +1,8 @@
 //! Whatever a snapshot holds: nothing panics, nothing is lost, and what is saved is read back the same.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/property.rs"]
+mod property;
 #[path = "support/sample.rs"]
 mod sample;
 
@@ -109,6 +111,8 @@ fn comparable(snapshot: &Snapshot) -> String {
 }
 
 proptest! {
+    #![proptest_config(property::cases(256))]
+
     #[test]
     fn groups_lose_no_goroutine(snapshot in snapshot(), limit in 0usize..4) {
         for by in all_groups() {

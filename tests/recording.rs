@@ -3,6 +3,8 @@
 
 #[path = "support/any_window.rs"]
 mod any_window;
+#[path = "support/property.rs"]
+mod property;
 #[path = "support/timeline.rs"]
 mod timeline;
 #[path = "support/window.rs"]
@@ -93,6 +95,8 @@ fn what_is_no_whole_recording_is_named() {
 }
 
 proptest! {
+    #![proptest_config(property::cases(256))]
+
     #[test]
     fn any_window_is_read_back_as_it_was(window in any_window()) {
         let read = recording::parse(&written(&window)[..]);

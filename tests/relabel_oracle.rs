@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "support/property.rs"]
+mod property;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -243,7 +245,10 @@ fn expression() -> impl Strategy<Value = String> {
         1 => printable.clone().prop_map(String::from),
         1 => printable.prop_map(|c| format!("\\{c}")),
     ];
-    vec(piece, 0..7).prop_map(|pieces| pieces.concat())
+    // `prepare` of decode.go in go.yaml.in/yaml/v2 takes these for null though they are quoted, and the server then changes the default
+    // expression of every later rule: what it answers from then on says nothing.
+    let changes_the_default = |expression: &String| expression == "~" || expression == "null";
+    vec(piece, 0..7).prop_map(|pieces| pieces.concat()).prop_filter("null to YAML", move |expression| !changes_the_default(expression))
 }
 
 fn template() -> impl Strategy<Value = String> {
@@ -301,8 +306,7 @@ fn generated_configurations_come_out_as_prometheus_has_them() {
     let oracle = RefCell::new(Oracle::start("relabel"));
     let taken = RefCell::new(0);
     let series = vec(prop::collection::btree_map(label(), value(), 0..5).prop_map(|labels| labels.into_iter().collect::<Series>()), 1..8);
-    let config = ProptestConfig { cases: 4096, failure_persistence: None, max_shrink_iters: 4096, ..ProptestConfig::default() };
-    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let mut runner = proptest::test_runner::TestRunner::new(property::cases(4096));
     let result = runner.run(&(vec(rule(), 1..3), series, prop::bool::weighted(0.2)), |(rules, series, legacy)| {
         let question = Question { rules: format!("[{}]", rules.join(", ")), legacy, series };
         match compare(&mut oracle.borrow_mut(), &question) {

@@ -16,6 +16,13 @@ pub fn value(text: &[u8]) -> Option<f64> {
     decimal(std::str::from_utf8(text).ok()?)
 }
 
+/// A timestamp in seconds, as the server stores it: cut off to milliseconds as Go converts on amd64, where what does not fit becomes the
+/// lowest number.
+pub fn milliseconds(seconds: f64) -> i64 {
+    let milliseconds = seconds * 1000.0;
+    if milliseconds.abs() < i64::MAX as f64 { milliseconds as i64 } else { i64::MIN }
+}
+
 /// Rust reads what Go does, and more: a sign before NaN, and too large numbers as infinite.
 fn decimal(text: &str) -> Option<f64> {
     let value: f64 = text.parse().ok()?;

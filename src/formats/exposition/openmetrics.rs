@@ -9,7 +9,7 @@ use line::{Cursor, Fields, Line, Refusal, Text};
 
 use super::series::{Piece, Series, unescape};
 use super::strict::{Checker, Finding, Findings, Part, RawSample};
-use super::{Exemplar, Item, LONGEST_LINE, Label, MetricType, Problem, Rules, Sample, Severity, Value, problem};
+use super::{Exemplar, Item, LONGEST_LINE, Label, MetricType, Problem, Rules, Sample, Severity, Value, number, problem};
 
 #[derive(Debug, Default)]
 pub struct Parser {
@@ -278,7 +278,7 @@ impl Parser {
         let exemplar = fields.exemplar.map(|place| Exemplar {
             labels: &exemplar_labels,
             value: place.value,
-            timestamp_ms: place.timestamp.map(milliseconds),
+            timestamp_ms: place.timestamp.map(number::milliseconds),
         });
 
         self.pieces(fields, series);
@@ -297,7 +297,7 @@ impl Parser {
                 name,
                 labels: &labels,
                 value: Value::Float(fields.value),
-                timestamp_ms: fields.timestamp.map(milliseconds),
+                timestamp_ms: fields.timestamp.map(number::milliseconds),
                 start_ms: None,
                 exemplars: exemplar.as_slice(),
                 offset: self.place.offset,
@@ -371,12 +371,6 @@ fn recycled<'b>(mut labels: Vec<Label<'_>>) -> Vec<Label<'b>> {
     labels.clear();
     // Collected in place.
     labels.into_iter().map(|_| Label { name: "", value: "" }).collect()
-}
-
-/// As Go converts on amd64, where what does not fit becomes the lowest number.
-fn milliseconds(seconds: f64) -> i64 {
-    let milliseconds = seconds * 1000.0;
-    if milliseconds.abs() < i64::MAX as f64 { milliseconds as i64 } else { i64::MIN }
 }
 
 const NOT_UTF8: &str = "this is not valid UTF-8";

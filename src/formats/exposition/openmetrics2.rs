@@ -148,13 +148,17 @@ impl Parser {
             .exemplars
             .iter()
             .zip(&exemplar_labels)
-            .map(|(exemplar, labels)| Exemplar { labels, value: exemplar.value, timestamp_ms: Some(milliseconds(exemplar.timestamp)) })
+            .map(|(exemplar, labels)| Exemplar {
+                labels,
+                value: exemplar.value,
+                timestamp_ms: Some(number::milliseconds(exemplar.timestamp)),
+            })
             .collect();
         let mut series = Series {
             name: &sample.name,
             labels: &set,
-            timestamp_ms: sample.timestamp.map(milliseconds),
-            start_ms: sample.start.map(milliseconds),
+            timestamp_ms: sample.timestamp.map(number::milliseconds),
+            start_ms: sample.start.map(number::milliseconds),
             offset: line.offset,
             length: line.bytes.len() as u32 + self.line_feed,
         };
@@ -259,9 +263,4 @@ fn metric_type(text: &str) -> Option<MetricType> {
         "unknown" => MetricType::Unknown,
         _ => return None,
     })
-}
-
-/// Cut off, as by the server.
-fn milliseconds(seconds: f64) -> i64 {
-    (seconds * 1000.0) as i64
 }
