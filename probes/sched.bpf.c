@@ -23,9 +23,12 @@ struct {
 	MAP_UINT(value_size, 4);
 } events SEC(".maps");
 
-/* The target's threads that are off a CPU, by tid. */
+/* When the target's threads left their CPUs, by tid. An entry lives as long as its thread: to put one in and take it out at each switch
+ * costs more than all else that a switch without a goroutine needs. */
 struct off_cpu {
+	/* 0 while it is on one. */
 	u64 out_ns;
+	/* When it could run again; 0 while that is not so. */
 	u64 ready_ns;
 	u32 preempted;
 	u32 told;
@@ -227,40 +230,46 @@ ALWAYS_INLINE struct stacked *scratch_of(u32 program)
 	return bpf_map_lookup_elem(&scratch, &program);
 }
 
+ALWAYS_INLINE struct off_cpu *entry_of(u32 tid)
+{
+	struct off_cpu fresh = {};
+	struct off_cpu *entry = bpf_map_lookup_elem(&off, &tid);
+	if (entry)
+		return entry;
+	if (bpf_map_update_elem(&off, &tid, &fresh, BPF_ANY)) {
+		count(NO_ROOM);
+		return NULL;
+	}
+	return bpf_map_lookup_elem(&off, &tid);
+}
+
 ALWAYS_INLINE void switched_out(u64 *ctx, struct task_struct___g *prev, u64 state)
 {
 	u32 key = prev->pid;
-	struct off_cpu entry = {};
+	struct off_cpu *entry;
 	struct stacked *record;
 	u64 size;
 	if (state & TASK_DEAD) {
 		bpf_map_delete_elem(&off, &key);
 		return;
 	}
-	entry.out_ns = bpf_ktime_get_ns();
-	entry.preempted = state == 0;
-	if (entry.preempted)
-		entry.ready_ns = entry.out_ns;
 	record = scratch_of(0);
-	if (!record)
+	entry = entry_of(key);
+	if (!record || !entry)
 		return;
-	if (read_go(&record->go, m_of(thread_pointer(prev)))) {
-		count(SWITCHES_G);
-		entry.told = 1;
-	} else {
-		count(SWITCHES_IDLE);
-	}
-	if (bpf_map_update_elem(&off, &key, &entry, BPF_ANY)) {
-		count(NO_ROOM);
+	entry->out_ns = bpf_ktime_get_ns();
+	entry->preempted = state == 0;
+	entry->ready_ns = state == 0 ? entry->out_ns : 0;
+	entry->told = read_go(&record->go, m_of(thread_pointer(prev)));
+	count(entry->told ? SWITCHES_G : SWITCHES_IDLE);
+	if (!entry->told || !with_switch_stacks)
 		return;
-	}
-	if (!entry.told || !with_switch_stacks)
-		return;
-	record->head.time_ns = entry.out_ns;
+	record->head.time_ns = entry->out_ns;
 	record->head.kind = KIND_SWITCH_OUT;
 	record->head.tid = tid_of(prev);
 	record->head.detail = state;
-	size = add_stacks(ctx, record, 1);
+	/* Where it sleeps in the kernel says what it waits for. Where it was put off its CPU says nothing, and costs as much as all the rest. */
+	size = add_stacks(ctx, record, state != 0);
 	if (size && size <= sizeof(*record))
 		send(ctx, &record->head, size);
 }
@@ -289,7 +298,7 @@ ALWAYS_INLINE void switched_in(u64 *ctx, struct task_struct___g *next)
 	struct off_cpu *entry = bpf_map_lookup_elem(&off, &key);
 	struct switched_in record = {};
 	record.head.time_ns = bpf_ktime_get_ns();
-	if (!entry) {
+	if (!entry || !entry->out_ns) {
 		/* Off its CPU since before the probes were there: the first switch of this thread that they see. */
 		if (with_switch_stacks) {
 			record.head.kind = KIND_SWITCH_IN;
@@ -308,7 +317,7 @@ ALWAYS_INLINE void switched_in(u64 *ctx, struct task_struct___g *next)
 		record.ready_ns = entry->ready_ns;
 		send(ctx, &record.head, sizeof(record));
 	}
-	bpf_map_delete_elem(&off, &key);
+	entry->out_ns = 0;
 }
 
 /* include/trace/events/sched.h: (bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state); the last
@@ -336,7 +345,7 @@ ALWAYS_INLINE int woken(struct task_struct___g *task)
 	key = task->pid;
 	entry = bpf_map_lookup_elem(&off, &key);
 	count(WAKEUPS);
-	if (entry && !entry->ready_ns)
+	if (entry && entry->out_ns && !entry->ready_ns)
 		entry->ready_ns = bpf_ktime_get_ns();
 	return 0;
 }

@@ -19,7 +19,7 @@ use crate::target::runtime::GoProcess;
 /// Nanoseconds that the target, or whoever runs, pays for one event.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Prices {
-    /// A thread of the target leaves a CPU with a goroutine and gets one again: with its stack, and only counted.
+    /// A thread of the target leaves a CPU with a goroutine, is woken and gets one again: with its stack, and only counted.
     pub switch_told: f64,
     pub switch_counted: f64,
     /// A context switch of any other process.
@@ -92,14 +92,18 @@ fn measure_switches(process: &GoProcess, stage: &Stage, switches: Switches) -> R
     let wanted = Wanted { sample_hz: None, switches: Some(switches), sites: Vec::new(), links: Links::Best };
     let probes = Probes::attach_at(process, &place, &wanted)?;
     let _timing = time_programs()?;
-    let (time_before, runs_before) = probes.run_stats("on_switch");
+    let stats = || {
+        let (switches, wakeups) = (probes.run_stats("on_switch"), probes.run_stats("on_wakeup"));
+        (switches.0 + wakeups.0, switches.1 + wakeups.1)
+    };
+    let (time_before, runs_before) = stats();
     take_turns(stage.g).map_err(|e| Error::io("cannot make two threads take turns").because(e))?;
-    let (time, runs) = probes.run_stats("on_switch");
+    let (time, runs) = stats();
     let (time, runs) = (time - time_before, runs - runs_before);
     let own = (probes.switches_with_goroutine() as f64).max(1.0);
     // What only compares two numbers takes as long as the clock that times it can tell.
     let other = 60.0;
-    let rest = (runs as f64 - 2.0 * own).max(0.0) * other;
+    let rest = (runs as f64 - 3.0 * own).max(0.0) * other;
     Ok((((time as f64 - rest) / own).max(other), other))
 }
 

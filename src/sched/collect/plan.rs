@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::Options;
 use super::threads::ThreadTimes;
-use super::{Options, nanos};
 use crate::error::Result;
 use crate::probes::price::{self, Prices};
 use crate::probes::sites::{self, Site};
-use crate::probes::{Links, Probes, Stream, Wanted};
+use crate::probes::{Links, Probes, Stream, Switches, Wanted};
 use crate::sched::model::{Item, Payer, Plan, Tier};
 use crate::target::process::read_of_host;
 use crate::target::runtime::GoProcess;
@@ -15,8 +15,10 @@ use crate::target::runtime::GoProcess;
 /// Events a second, as they were just before.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Rates {
-    /// Threads of the target put on a CPU.
-    pub target_switches: f64,
+    /// Threads of the target that leave a CPU, with a goroutine and without.
+    pub goroutine_switches: f64,
+    pub idle_switches: f64,
+    /// Of all other processes.
     pub other_switches: f64,
     /// CPUs that the target keeps busy.
     pub busy_cpus: f64,
@@ -24,28 +26,29 @@ pub struct Rates {
     pub executes: f64,
 }
 
-/// Looks on for `window`. With `transitions` the dispatches of goroutines are counted by one cheap probe.
+/// Looks on for `window`, with the cheapest probes: switches are counted, and with `transitions` the dispatches of goroutines too.
 ///
 /// Errors: as [`Probes::attach`].
 pub fn rates(process: &GoProcess, window: Duration, transitions: bool) -> Result<Rates> {
-    let probe = if transitions { executes(process)? } else { None };
+    let execute = if transitions { sites::find(process, &[Site::Execute]) } else { Vec::new() };
+    let sites = execute.into_iter().flatten().collect();
+    let stream =
+        Stream::new(Probes::attach(process, &Wanted { sample_hz: None, switches: Some(Switches::Counted), sites, links: Links::Best })?);
     let (threads, host, begin) = (ThreadTimes::read(process), host_switches(), Instant::now());
-    let hits_before = probe.as_ref().map_or(0, |stream| stream.hits(Site::Execute));
+    let (before, hits_before) = (stream.counted(), stream.hits(Site::Execute));
     std::thread::sleep(window);
-    let seconds = begin.elapsed().as_secs_f64();
-    let since = ThreadTimes::read(process).since(&threads);
-    let switches = since.iter().map(|thread| thread.switches).sum::<u64>() as f64 / seconds;
-    let all = host_switches().saturating_sub(host) as f64 / seconds;
-    let busy = since.iter().map(|thread| thread.on_cpu_ns).sum::<u64>() as f64 / nanos(begin.elapsed()) as f64;
-    let hits = probe.as_ref().map_or(0, |stream| stream.hits(Site::Execute)) - hits_before;
-    Ok(Rates { target_switches: switches, other_switches: (all - switches).max(0.0), busy_cpus: busy, executes: hits as f64 / seconds })
-}
-
-/// Counts, and sends to rings that nobody reads.
-fn executes(process: &GoProcess) -> Result<Option<Stream>> {
-    let Some(Ok(found)) = sites::find(process, &[Site::Execute]).into_iter().next() else { return Ok(None) };
-    let wanted = Wanted { sample_hz: None, switches: None, sites: vec![found], links: Links::Best };
-    Ok(Some(Stream::new(Probes::attach(process, &wanted)?)))
+    let per_second = |events: u64| events as f64 / begin.elapsed().as_secs_f64();
+    let counted = stream.counted();
+    let busy = ThreadTimes::read(process).since(&threads).iter().map(|thread| thread.on_cpu_ns).sum::<u64>();
+    let goroutine_switches = per_second(counted.switches_with_goroutine - before.switches_with_goroutine);
+    let idle_switches = per_second(counted.switches_without - before.switches_without);
+    Ok(Rates {
+        goroutine_switches,
+        idle_switches,
+        other_switches: (per_second(host_switches().saturating_sub(host)) - goroutine_switches - idle_switches).max(0.0),
+        busy_cpus: per_second(busy) / 1e9,
+        executes: per_second(stream.hits(Site::Execute) - hits_before),
+    })
 }
 
 /// Context switches of the host since it started (`/proc/stat`).
@@ -68,26 +71,25 @@ pub fn prices(process: &GoProcess, transitions: bool) -> Result<Prices> {
 pub fn plan(options: &Options, rates: &Rates, prices: &Prices) -> Plan {
     let mut items = Vec::new();
     if options.tier >= Tier::Switches {
-        let each = if options.switch_stacks { prices.switch_told } else { prices.switch_counted };
-        let what = if options.switch_stacks { "context switches, with stacks" } else { "context switches, counted" };
-        items.push(Item { what: what.into(), payer: Payer::Target, per_second: rates.target_switches, ns_each: each });
+        let told = if options.switch_stacks { prices.switch_told } else { prices.switch_counted };
         let samples = f64::from(options.hz) * rates.busy_cpus;
-        items.push(Item { what: "samples of its CPUs".into(), payer: Payer::Target, per_second: samples, ns_each: prices.sample() });
-        let other = Item {
-            what: "context switches of all others".into(),
-            payer: Payer::Host,
-            per_second: rates.other_switches,
-            ns_each: prices.switch_other,
-        };
-        items.push(other);
+        let what = if options.switch_stacks { "context switches with a goroutine, its stack" } else { "context switches with a goroutine" };
+        items.push(item(what, Payer::Target, rates.goroutine_switches, told));
+        items.push(item("context switches without one", Payer::Target, rates.idle_switches, prices.switch_counted));
+        items.push(item("samples of its CPUs", Payer::Target, samples, prices.sample()));
+        items.push(item("context switches of all others", Payer::Host, rates.other_switches, prices.switch_other));
     }
     if options.tier >= Tier::Transitions {
         // As often as a goroutine is put on a P, one was made ready and one went to wait.
-        for (what, ns_each) in [("runqput", prices.site_stack), ("gopark", prices.site_stack), ("execute", prices.site_plain)] {
-            items.push(Item { what: what.into(), payer: Payer::Target, per_second: rates.executes, ns_each });
-        }
+        items.push(item("runqput", Payer::Target, rates.executes, prices.site_stack));
+        items.push(item("gopark", Payer::Target, rates.executes, prices.site_stack));
+        items.push(item("execute", Payer::Target, rates.executes, prices.site_plain));
     }
     Plan { tier: options.tier, hz: options.hz, switch_stacks: options.switch_stacks, items }
+}
+
+fn item(what: &'static str, payer: Payer, per_second: f64, ns_each: f64) -> Item {
+    Item { what: what.into(), payer, per_second, ns_each }
 }
 
 /// The closest look that costs the target at most `percent` of one CPU; with nothing but the runtime's counters at the end of the list.
@@ -116,7 +118,7 @@ mod tests {
         Prices { switch_told: 4000.0, switch_counted: 300.0, switch_other: 60.0, site_stack: 2000.0, site_plain: 1000.0 };
 
     fn chosen(switches: f64, percent: f64) -> (Tier, bool, u32) {
-        let rates = Rates { target_switches: switches, busy_cpus: 1.0, ..Rates::default() };
+        let rates = Rates { goroutine_switches: switches, busy_cpus: 1.0, ..Rates::default() };
         let (options, _) = choose(&ASKED, &rates, &PRICES, percent);
         (options.tier, options.switch_stacks, options.hz)
     }
@@ -133,8 +135,15 @@ mod tests {
     }
 
     #[test]
+    fn threads_without_a_goroutine_have_no_stack_to_pay_for() {
+        let rates = Rates { goroutine_switches: 1_000.0, idle_switches: 10_000.0, ..Rates::default() };
+        // 1,000 x 4 us and 10,000 x 0.3 us.
+        assert!((plan(&ASKED, &rates, &PRICES).percent(Payer::Target) - 0.7).abs() < 1e-9);
+    }
+
+    #[test]
     fn each_payer_has_a_sum_of_its_own() {
-        let rates = Rates { target_switches: 1_000.0, other_switches: 10_000.0, busy_cpus: 0.0, executes: 5_000.0 };
+        let rates = Rates { goroutine_switches: 1_000.0, other_switches: 10_000.0, executes: 5_000.0, ..Rates::default() };
         let plan = plan(&Options { tier: Tier::Transitions, ..ASKED }, &rates, &PRICES);
         assert_eq!(plan.percent(Payer::Host), 0.06);
         // 0.4 % for the switches; 2 x 5,000 x 2 us and 5,000 x 1 us are 2.5 %.
