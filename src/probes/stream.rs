@@ -1,14 +1,13 @@
 //! Events out of the rings, in the order of their times, with an account of what was lost.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use super::load::Probes;
 use super::queue::QueueHistogram;
 use super::sites::Site;
-use super::wire::{self, Event};
+use super::wire::{self, Event, SiteStacks};
 use crate::sys::memory::monotonic_ns;
 use crate::sys::perf::{self, Record};
 
@@ -64,7 +63,9 @@ pub struct Counted {
 
 pub struct Stream {
     probes: Probes,
-    pending: BinaryHeap<Reverse<Pending>>,
+    /// In order, up to what the last round could not hand over yet.
+    pending: Vec<Event>,
+    stacks: SiteStacks,
     received: BTreeMap<u32, (u64, u64)>,
     /// Handed over up to here.
     released_ns: u64,
@@ -72,31 +73,9 @@ pub struct Stream {
     late: u64,
 }
 
-struct Pending {
-    key: (u64, u32, u64),
-    event: Event,
-}
-
-impl PartialEq for Pending {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-impl Eq for Pending {}
-impl PartialOrd for Pending {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Pending {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key.cmp(&other.key)
-    }
-}
-
 impl Stream {
     pub fn new(probes: Probes) -> Stream {
-        Stream { probes, pending: BinaryHeap::new(), received: BTreeMap::new(), released_ns: 0, late: 0 }
+        Stream { probes, pending: Vec::new(), stacks: SiteStacks::default(), received: BTreeMap::new(), released_ns: 0, late: 0 }
     }
 
     /// Detaches the probes. What they sent is still there to be drained; what they took is not known any more.
@@ -118,23 +97,32 @@ impl Stream {
             ring.drain(|record| {
                 // What was lost is counted by the probes, exactly; the ring only tells of it when there is room again.
                 let Record::Sample(bytes) = record else { return };
-                match wire::parse(bytes) {
+                match wire::parse(bytes, &mut self.stacks) {
                     Some(event) => {
                         *received += 1;
-                        let head = event.head();
-                        self.late += u64::from(head.time_ns < self.released_ns);
-                        self.pending.push(Reverse(Pending { key: (head.time_ns, head.cpu, head.number), event }));
+                        self.late += u64::from(event.head().time_ns < self.released_ns);
+                        self.pending.push(event);
                     }
                     None => *malformed += 1,
                 }
             });
         }
+        // Each CPU's events come nearly in order, and so sort in one merge.
+        self.pending.sort_by_key(|event| {
+            let head = event.head();
+            (head.time_ns, head.cpu, head.number)
+        });
         let until = if all { u64::MAX } else { now.saturating_sub(SETTLING_NS) };
-        while self.pending.peek().is_some_and(|Reverse(next)| next.key.0 <= until) {
-            let Some(Reverse(next)) = self.pending.pop() else { break };
-            self.released_ns = self.released_ns.max(next.key.0);
-            each(next.event);
+        let ready = self.pending.partition_point(|event| event.head().time_ns <= until);
+        for event in self.pending.drain(..ready) {
+            self.released_ns = self.released_ns.max(event.head().time_ns);
+            each(event);
         }
+    }
+
+    /// Of the transitions handed over.
+    pub fn stacks(&self) -> &SiteStacks {
+        &self.stacks
     }
 
     /// Events that were sent so far, and of them those that did not fit.

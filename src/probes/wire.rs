@@ -1,5 +1,9 @@
 //! What the probes send, as `probes/wire.h` lays it out.
 
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
 use super::sites::Site;
 use crate::sys::ptrace::Registers;
 
@@ -7,9 +11,9 @@ use crate::sys::ptrace::Registers;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The clock of a CPU struck while a thread of the target was on it.
-    Sample(Stacked),
+    Sample(Box<Stacked>),
     /// A thread left its CPU with a goroutine on it.
-    SwitchOut(Stacked),
+    SwitchOut(Box<Stacked>),
     /// A thread whose `SwitchOut` was sent, or that was off its CPU from before the window on, got one again.
     SwitchIn(SwitchIn),
     /// A transition of a goroutine.
@@ -81,7 +85,7 @@ pub struct SwitchIn {
 }
 
 /// One hit of a site.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transition {
     pub head: Head,
     pub site: Site,
@@ -96,8 +100,41 @@ pub struct Transition {
     pub p: i32,
     /// The runtime's number of a wait reason, or of a reason to stop the world.
     pub reason: u32,
-    /// By frame pointers: the site, then return addresses. At most [`SITE_FRAMES`].
-    pub pcs: Vec<u64>,
+    /// Its number in [`SiteStacks`].
+    pub stack: u32,
+}
+
+/// Stacks of sites by frame pointers, each once: the site, then return addresses, at most [`SITE_FRAMES`]. Hundreds of thousands of
+/// transitions a second come from some hundred places.
+#[derive(Debug)]
+pub struct SiteStacks {
+    numbers: FxHashMap<Arc<[u64]>, u32>,
+    stacks: Vec<Arc<[u64]>>,
+}
+
+impl Default for SiteStacks {
+    /// Number 0 is no stack at all.
+    fn default() -> Self {
+        let none: Arc<[u64]> = Arc::from([]);
+        SiteStacks { numbers: FxHashMap::from_iter([(none.clone(), 0)]), stacks: vec![none] }
+    }
+}
+
+impl SiteStacks {
+    fn number(&mut self, pcs: &[u64]) -> u32 {
+        if let Some(&number) = self.numbers.get(pcs) {
+            return number;
+        }
+        let (number, pcs) = (self.stacks.len() as u32, Arc::<[u64]>::from(pcs));
+        self.stacks.push(pcs.clone());
+        self.numbers.insert(pcs, number);
+        number
+    }
+
+    /// Empty for a number that was not given out.
+    pub fn get(&self, number: u32) -> &[u64] {
+        self.stacks.get(number as usize).map_or(&[], |pcs| pcs)
+    }
 }
 
 impl Event {
@@ -147,29 +184,31 @@ impl Reader<'_> {
 }
 
 /// One record of a ring, which may have padding at its end. `None` for what no probe of this version sends.
-pub fn parse(bytes: &[u8]) -> Option<Event> {
+pub fn parse(bytes: &[u8], stacks: &mut SiteStacks) -> Option<Event> {
     let reader = &mut Reader(bytes);
     let (time_ns, number, kind) = (reader.u64()?, reader.u64()?, reader.u32()?);
     let head = Head { time_ns, number, cpu: reader.u32()?, tid: reader.u32()?, detail: reader.u32()? };
     match kind {
-        1 => Some(Event::Sample(stacked(head, reader)?)),
-        2 => Some(Event::SwitchOut(stacked(head, reader)?)),
+        1 => Some(Event::Sample(Box::new(stacked(head, reader)?))),
+        2 => Some(Event::SwitchOut(Box::new(stacked(head, reader)?))),
         3 => Some(Event::SwitchIn(SwitchIn { head, out_ns: reader.u64()?, ready_ns: reader.u64()?, preempted: head.detail != 0 })),
-        4 => Some(Event::Transition(transition(head, reader)?)),
+        4 => Some(Event::Transition(transition(head, reader, stacks)?)),
         _ => None,
     }
 }
 
-fn transition(head: Head, reader: &mut Reader<'_>) -> Option<Transition> {
+fn transition(head: Head, reader: &mut Reader<'_>, stacks: &mut SiteStacks) -> Option<Transition> {
     let site = Site::from_number(head.detail)?;
     let (goid, go_pc) = (reader.u64()?, reader.u64()?);
     let (by_goid, by_go_pc, m) = (reader.u64()?, reader.u64()?, reader.u64()?);
     let (p, reason) = (reader.u32()? as i32, reader.u32()?);
     let (frames, _unused) = (reader.u32()? as usize, reader.u32()?);
-    if frames > SITE_FRAMES {
-        return None;
+    let mut pcs = [0; SITE_FRAMES];
+    let pcs = pcs.get_mut(..frames)?;
+    for pc in pcs.iter_mut() {
+        *pc = reader.u64()?;
     }
-    Some(Transition { head, site, goid, go_pc, by_goid, by_go_pc, m, p, reason, pcs: reader.words(frames)? })
+    Some(Transition { head, site, goid, go_pc, by_goid, by_go_pc, m, p, reason, stack: stacks.number(pcs) })
 }
 
 fn stacked(head: Head, reader: &mut Reader<'_>) -> Option<Stacked> {

@@ -12,10 +12,10 @@ use super::stops::Stops;
 use super::switches::OffCpu;
 use super::tally::{Key, Tally};
 use super::timeline::Recorder;
-use super::transitions::{Follower, stack_of};
+use super::transitions::{Follower, Numbers};
 use super::walks::{Told, Walks};
 use crate::error::Result;
-use crate::probes::wire::{Event, Stacked};
+use crate::probes::wire::{Event, SiteStacks, Stacked};
 use crate::probes::{StackWalker, Stream};
 use crate::sched::model::{Class, Counters, Quality, Row, Source, Stack, Stop, Tier, Timeline, Transitions, Waits};
 use crate::target::goroutines::threads::Threads;
@@ -34,6 +34,7 @@ pub struct Collector<'a> {
     /// Of the events at hand, by address.
     labels: FxHashMap<u64, Labels>,
     off: OffCpu,
+    site_stacks: Numbers,
     follower: Option<Follower>,
     stops: Option<Stops>,
     timeline: Option<Recorder>,
@@ -74,6 +75,7 @@ impl<'a> Collector<'a> {
             label_reader: LabelReader::new(process),
             labels: FxHashMap::default(),
             off: OffCpu::default(),
+            site_stacks: Numbers::default(),
             follower: (options.tier >= Tier::Transitions).then(|| Follower::new(process)).transpose()?,
             begin_ns: 0,
             told: match options.tier {
@@ -123,7 +125,7 @@ impl<'a> Collector<'a> {
             stream.drain(end_ns.is_some(), |event| events.push(event));
             events.retain(|event| event.head().time_ns <= until);
             self.read_labels(&events);
-            events.into_iter().for_each(|event| self.event(event));
+            events.into_iter().for_each(|event| self.event(event, stream.stacks()));
             if self.broken {
                 self.off.forget();
             }
@@ -145,7 +147,6 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Of goroutines with more labels than the probes copy.
     /// What was so when the window began.
     fn begin(&mut self) {
         let present = self.walks.present();
@@ -164,6 +165,7 @@ impl<'a> Collector<'a> {
         }
     }
 
+    /// Of goroutines with more labels than the probes copy.
     fn read_labels(&mut self, events: &[Event]) {
         let goroutines = events.iter().filter_map(|event| match event {
             Event::Sample(stacked) | Event::SwitchOut(stacked) => Some(stacked.go).filter(|_| stacked.labels.is_empty()),
@@ -173,7 +175,7 @@ impl<'a> Collector<'a> {
         self.labels = self.label_reader.read(goroutines, oldest, || self.readings.collections());
     }
 
-    fn event(&mut self, event: Event) {
+    fn event(&mut self, event: Event, stacks: &SiteStacks) {
         match event {
             // Attached, and the window not begun.
             Event::Sample(sample) if sample.head.time_ns < self.begin_ns => {}
@@ -199,8 +201,9 @@ impl<'a> Collector<'a> {
             // Between two events something may be missing that changes what they mean.
             Event::Transition(_) if self.broken => {}
             Event::Transition(transition) => {
-                let stack = stack_of(self.process, &mut self.tally, &transition);
-                self.follower.iter_mut().for_each(|follower| follower.on(&transition, stack));
+                let pcs = stacks.get(transition.stack);
+                let stack = self.site_stacks.number(self.process, &mut self.tally, transition.stack, pcs);
+                self.follower.iter_mut().for_each(|follower| follower.on(&transition, stack, pcs));
                 self.stops.iter_mut().for_each(|stops| stops.on(&transition, stack));
                 let reasons = &self.process.runtime.wait_reasons;
                 self.timeline.iter_mut().for_each(|timeline| timeline.transition(&transition, stack, reasons));

@@ -59,7 +59,7 @@ mod tests {
 
     fn event(site: Site, time_ns: u64, by_goid: u64) -> Transition {
         let head = Head { time_ns, ..Head::default() };
-        Transition { head, site, goid: 0, go_pc: 0, by_goid, by_go_pc: 0, m: 0, p: 0, reason: 0, pcs: Vec::new() }
+        Transition { head, site, goid: 0, go_pc: 0, by_goid, by_go_pc: 0, m: 0, p: 0, reason: 0, stack: 0 }
     }
 
     #[test]

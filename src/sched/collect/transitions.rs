@@ -30,7 +30,7 @@ pub struct Follower {
     all: Histogram<u64>,
     by_creator: FxHashMap<u64, Histogram<u64>>,
     blocked: FxHashMap<(u32, u32, u64), (u64, u64)>,
-    paths: FxHashMap<Vec<RawHop>, (u64, u64)>,
+    paths: FxHashMap<RawPath, (u64, u64)>,
     /// Put on a P without having been seen to become runnable.
     unpaired: u64,
     /// Functions that make goroutines ready because their time has come (`runtime/time.go`), as live addresses.
@@ -44,11 +44,14 @@ struct Parked {
     stack: u32,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Woken {
     at_ns: u64,
-    path: Vec<RawHop>,
+    path: RawPath,
 }
+
+/// Hops from the one that waited on; the rest is `None`.
+type RawPath = [Option<RawHop>; HOPS];
 
 /// A wait, by the waiter's stack and reason, and who ended it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,8 +90,8 @@ impl Follower {
         })
     }
 
-    /// `stack` is the number of the event's stack in the tally.
-    pub fn on(&mut self, event: &Transition, stack: Option<u32>) {
+    /// `stack` is the number of the event's stack `pcs` in the tally.
+    pub fn on(&mut self, event: &Transition, stack: Option<u32>, pcs: &[u64]) {
         let now = event.head.time_ns;
         match event.site {
             Site::Gopark => {
@@ -98,7 +101,7 @@ impl Follower {
             Site::Runqput => {
                 self.runnable.entry(event.goid).or_insert(now);
                 if self.parked.contains_key(&event.goid) {
-                    let by = self.waker(event, stack);
+                    let by = self.waker(event, stack, pcs);
                     self.wake(event.goid, now, by, event.by_goid);
                 }
             }
@@ -143,11 +146,13 @@ impl Follower {
         let ns = now.saturating_sub(parked.since_ns);
         let sum = self.blocked.entry((parked.stack, parked.reason, 0)).or_default();
         *sum = (sum.0 + 1, sum.1 + ns);
-        let mut path = vec![RawHop { stack: parked.stack, reason: parked.reason, by }];
+        let mut path = [None; HOPS];
+        path[0] = Some(RawHop { stack: parked.stack, reason: parked.reason, by });
         // What the waker itself waited for while this one did.
-        let before = self.woken.get(&by_goid).filter(|woken| by_goid != 0 && woken.at_ns >= parked.since_ns);
-        path.extend(before.into_iter().flat_map(|woken| woken.path.iter().copied()).take(HOPS - 1));
-        let sum = self.paths.entry(path.clone()).or_default();
+        if let Some(before) = self.woken.get(&by_goid).filter(|woken| by_goid != 0 && woken.at_ns >= parked.since_ns) {
+            path[1..].copy_from_slice(&before.path[..HOPS - 1]);
+        }
+        let sum = self.paths.entry(path).or_default();
         *sum = (sum.0 + 1, sum.1 + ns);
         if self.woken.len() >= REMEMBERED {
             self.woken.retain(|_, woken| woken.at_ns + 1_000_000_000 > now);
@@ -157,11 +162,11 @@ impl Follower {
         }
     }
 
-    fn waker(&self, event: &Transition, stack: Option<u32>) -> RawWaker {
+    fn waker(&self, event: &Transition, stack: Option<u32>, pcs: &[u64]) -> RawWaker {
         if event.by_goid != 0 {
             return RawWaker::Goroutine(stack.unwrap_or(0));
         }
-        let is_timer = event.pcs.iter().any(|&pc| self.timers.iter().any(|range| range.contains(&pc)));
+        let is_timer = pcs.iter().any(|&pc| self.timers.iter().any(|range| range.contains(&pc)));
         if is_timer { RawWaker::Timer } else { RawWaker::Scheduler }
     }
 
@@ -186,7 +191,7 @@ impl Follower {
                 RawWaker::Scheduler => Waker::Scheduler,
             },
         };
-        let path = |(hops, &(count, ns)): (&Vec<RawHop>, &(u64, u64))| WakePath { hops: hops.iter().map(hop).collect(), count, ns };
+        let path = |(hops, &(count, ns)): (&RawPath, &(u64, u64))| WakePath { hops: hops.iter().flatten().map(hop).collect(), count, ns };
         let mut wakes: Vec<WakePath> = self.paths.iter().map(path).collect();
         wakes.sort_by_key(|path| (std::cmp::Reverse(path.ns), path.hops.first().map(|hop| hop.stack)));
         (Transitions { run_latency, blocked, wakes, unpaired: self.unpaired }, quantiles(&self.all))
@@ -209,12 +214,25 @@ fn quantiles(waits: &Histogram<u64>) -> Option<Waits> {
     })
 }
 
-/// The number of an event's stack; `None` when it came without one.
-pub fn stack_of(process: &GoProcess, tally: &mut Tally, event: &Transition) -> Option<u32> {
-    (!event.pcs.is_empty()).then(|| {
-        let (pcs, cut) = stack(process, &event.pcs);
-        tally.stack(Vec::new(), pcs, cut)
-    })
+/// What each of the stream's stacks is in the tally.
+#[derive(Default)]
+pub struct Numbers(Vec<Option<u32>>);
+
+impl Numbers {
+    /// `None` for an event that came without a stack.
+    pub fn number(&mut self, process: &GoProcess, tally: &mut Tally, raw: u32, addresses: &[u64]) -> Option<u32> {
+        let raw = raw as usize;
+        if let Some(Some(known)) = self.0.get(raw) {
+            return Some(*known);
+        }
+        (!addresses.is_empty()).then(|| {
+            let (pcs, cut) = stack(process, addresses);
+            let number = tally.stack(Vec::new(), pcs, cut);
+            self.0.resize(self.0.len().max(raw + 1), None);
+            self.0[raw] = Some(number);
+            number
+        })
+    }
 }
 
 /// The site itself, then return addresses, up to the first one that is not Go's.
