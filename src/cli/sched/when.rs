@@ -13,6 +13,9 @@ pub fn parse(text: &str) -> Result<Trigger, String> {
     let (_, metric) =
         Metric::ALL.into_iter().find(|(known, _)| *known == name).ok_or_else(|| format!("no metric '{name}'; there are {}", metrics()))?;
     let limit = match metric.is_duration() {
+        true if value.ends_with(|c: char| c.is_ascii_digit()) => {
+            return Err(format!("'{value}' has no unit: write {value}ms, or {value}us or {value}s"));
+        }
         true => nanos(values::duration(value)?),
         false => value.parse::<f64>().ok().filter(|limit| limit.is_finite()).ok_or_else(|| format!("'{value}' is not a number"))?,
     };
@@ -33,7 +36,7 @@ mod tests {
         assert_eq!((trigger.metric, trigger.above, trigger.limit), (Metric::RunnableP99, true, 5e7));
         assert_eq!(trigger.text, "runnable_p99>50ms");
         assert!(!parse("idle_ps<1").unwrap().above);
-        for wrong in ["runnable_p99", "x>1", "run_queue>fast", "runnable_p99>50 parsecs", ">1", "run_queue>NaN", ""] {
+        for wrong in ["runnable_p99", "x>1", "run_queue>fast", "runnable_p99>50", "runnable_p99>50 parsecs", ">1", "run_queue>NaN", ""] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

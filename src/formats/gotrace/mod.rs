@@ -19,7 +19,7 @@ pub use reasons::block_reason;
 use wire::Tables;
 
 /// The reason of every goroutine edge that was not seen.
-pub const GAP: &str = "gap (lost events)";
+pub const GAP: &str = "gap (nothing was seen)";
 
 /// The thread of an event that happened on none that is known.
 pub const NO_THREAD: u64 = u64::MAX;

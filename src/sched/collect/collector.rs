@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::Options;
 use super::labels::{LabelReader, Labels};
+use super::notes::Notes;
 use super::readings::Readings;
 use super::stops::Stops;
 use super::switches::OffCpu;
@@ -33,6 +34,7 @@ pub struct Collector<'a> {
     label_reader: LabelReader<'a>,
     /// Of the events at hand, by address.
     labels: FxHashMap<u64, Labels>,
+    notes: Notes,
     off: OffCpu,
     site_stacks: Numbers,
     follower: Option<Follower>,
@@ -74,6 +76,7 @@ impl<'a> Collector<'a> {
             readings: Readings::new(process),
             label_reader: LabelReader::new(process),
             labels: FxHashMap::default(),
+            notes: Notes::new(process),
             off: OffCpu::default(),
             site_stacks: Numbers::default(),
             follower: (options.tier >= Tier::Transitions).then(|| Follower::new(process)).transpose()?,
@@ -189,7 +192,10 @@ impl<'a> Collector<'a> {
             }
             Event::SwitchOut(out) => {
                 let key = self.key(&out, Class::Syscall, Source::Switch);
-                self.off.out(&out, key);
+                // Walks tell of those.
+                if !self.notes.waits(out.user.iter().copied()) {
+                    self.off.out(&out, key);
+                }
                 self.timeline.iter_mut().for_each(|timeline| timeline.out(&out, key.stack));
             }
             Event::SwitchIn(switch) => {

@@ -3,6 +3,7 @@
 pub mod armed;
 mod collector;
 mod labels;
+mod notes;
 pub mod plan;
 mod readings;
 mod stops;

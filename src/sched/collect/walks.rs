@@ -1,10 +1,12 @@
 //! Walks over all goroutines at intervals, each goroutine standing for half the time to the walk before and half that to the next.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
+use super::notes::{self, Notes};
 use super::tally::{Key, Tally};
 use crate::error::Result;
 use crate::sched::model::{Class, Present, Quality, Source};
@@ -12,7 +14,7 @@ use crate::target::goroutines::Status;
 use crate::target::runtime::GoProcess;
 use crate::target::walk::{Depth, Walked, Walker};
 
-/// Not more often than this.
+/// Not more often than this, on average.
 const SHORTEST: Duration = Duration::from_millis(100);
 /// Of one CPU, for walking.
 const OWN_SHARE: f64 = 0.04;
@@ -26,6 +28,11 @@ pub struct Walks<'a> {
     stacks: Vec<u32>,
     labels: Vec<u32>,
     reasons: Vec<u32>,
+    notes: Notes,
+    /// Whether each of the walker's stacks waits on a note; that wait's number as a reason.
+    on_note: Vec<bool>,
+    note_reason: u32,
+    jitter: Jitter,
     /// What the last walk saw: how many of each key, how many in all, when.
     before: Option<Seen>,
     next: Instant,
@@ -35,6 +42,23 @@ pub struct Walks<'a> {
     /// Of the first walk.
     present: Vec<Present>,
     in_syscalls: Vec<(u64, Key)>,
+}
+
+/// What happens every 100 ms must not meet every walk, or none: intervals are drawn at random.
+struct Jitter(u64);
+
+impl Jitter {
+    fn new() -> Jitter {
+        Jitter(RandomState::new().hash_one(0) | 1)
+    }
+
+    /// From 0.5 to 1.5, all alike (Marsaglia's xorshift).
+    fn next(&mut self) -> f64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        0.5 + self.0 as f64 / u64::MAX as f64
+    }
 }
 
 struct Seen {
@@ -62,6 +86,10 @@ impl<'a> Walks<'a> {
             stacks: Vec::new(),
             labels: Vec::new(),
             reasons: Vec::new(),
+            notes: Notes::new(process),
+            on_note: Vec::new(),
+            note_reason: 0,
+            jitter: Jitter::new(),
             before: None,
             next: Instant::now(),
             depth: Depth::Stacks,
@@ -86,7 +114,7 @@ impl<'a> Walks<'a> {
         let walk = self.walker.walk(self.depth)?;
         self.number_new(tally);
         let took = Duration::from_nanos(walk.took_ns);
-        self.next = Instant::now() + SHORTEST.max(took.div_f64(OWN_SHARE));
+        self.next = Instant::now() + SHORTEST.max(took.div_f64(OWN_SHARE)).mul_f64(self.jitter.next());
         self.depth = if took > LONG { Depth::Records } else { Depth::Stacks };
         self.quality.walks += 1;
         self.quality.torn += walk.quality.torn;
@@ -94,7 +122,8 @@ impl<'a> Walks<'a> {
         self.quality.not_resident += walk.quality.not_resident;
         if self.quality.walks == 1 {
             self.present = walk.goroutines.iter().filter_map(|goroutine| self.present_as(goroutine)).collect();
-            let in_syscall = walk.goroutines.iter().filter(|goroutine| goroutine.status == Status::Syscall);
+            let in_syscall =
+                walk.goroutines.iter().filter(|goroutine| goroutine.status == Status::Syscall && !self.waits_on_note(goroutine));
             self.in_syscalls = in_syscall.filter_map(|goroutine| Some((goroutine.m?, self.key(goroutine, Told::Walks)?))).collect();
         }
         let mut keys: FxHashMap<Key, u64> = FxHashMap::default();
@@ -117,17 +146,23 @@ impl<'a> Walks<'a> {
     }
 
     fn number_new(&mut self, tally: &mut Tally) {
+        if self.reasons.is_empty() {
+            let reasons = &self.process.runtime.wait_reasons;
+            self.reasons = reasons.iter().map(|reason| tally.reason(reason)).collect();
+            self.note_reason = tally.reason(notes::REASON);
+        }
         for (pcs, cut) in &self.walker.stacks()[self.stacks.len()..] {
+            self.on_note.push(self.notes.waits(pcs.iter().map(|pc| pc.address())));
             self.stacks.push(tally.stack(Vec::new(), pcs.to_vec(), *cut));
         }
         for set in &self.walker.labels()[self.labels.len()..] {
             let set = set.iter().map(|(key, value)| (Arc::from(key.as_str()), Arc::from(value.as_str())));
             self.labels.push(tally.label_set(set.collect()));
         }
-        if self.reasons.is_empty() {
-            let reasons = &self.process.runtime.wait_reasons;
-            self.reasons = reasons.iter().map(|reason| tally.reason(reason)).collect();
-        }
+    }
+
+    fn waits_on_note(&self, goroutine: &Walked) -> bool {
+        self.on_note.get(goroutine.stack as usize).copied().unwrap_or(false)
     }
 
     fn present_as(&self, goroutine: &Walked) -> Option<Present> {
@@ -144,6 +179,7 @@ impl<'a> Walks<'a> {
             Status::Waiting if text.starts_with("GC assist") => (Class::GcAssist, reason()),
             Status::Waiting | Status::Leaked => (Class::Waiting, reason()),
             Status::Runnable | Status::Preempted => (Class::Runnable, 0),
+            Status::Syscall if self.waits_on_note(goroutine) => (Class::Waiting, self.note_reason),
             Status::Syscall if told == Told::Switches => return None,
             Status::Running | Status::Copystack if told != Told::Walks => return None,
             Status::Syscall => (Class::Syscall, 0),
