@@ -1,12 +1,16 @@
 //! What a reader needs to know of the process that a result is about.
 
+use serde::{Deserialize, Serialize};
+
 use super::runtime::GoProcess;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// As JSON, it is `target` in the documents of `goroutines`, `sched` and `profile`. Keys are added here, never renamed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetFacts {
     pub pid: u32,
     /// Start time in clock ticks since boot (`/proc/PID/stat`): with `pid`, tells whether two results are of the same
     /// process. 0 if unknown.
+    #[serde(default)]
     pub start_ticks: u64,
     pub exe: String,
     pub go_version: String,

@@ -4,11 +4,11 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::schema::{FrameOut, Quality, Target, frames_of};
+use super::schema::{FrameOut, Quality, frames_of};
 use crate::error::Result;
 use crate::output::{Envelope, timestamp, write_line};
 use crate::sched::analyze::diff::{Amount, CONFIDENCE, Change, Diff, Place, QueueChange, Reason, Share, StateChange};
-use crate::sched::model::{Bound, Window};
+use crate::sched::model::{Bound, TargetFacts, Window};
 
 const COMMAND: &str = "sched-diff";
 
@@ -22,7 +22,7 @@ pub fn diff_document<'a>(diff: &'a Diff<'a>) -> impl Serialize + 'a {
         stacks: diff.stacks.iter().map(StackOut::of).collect(),
     };
     let after = diff.after;
-    Envelope::new(COMMAND, after.captured_at, Target::of(&after.target), Quality::of(after), body)
+    Envelope::new(COMMAND, after.captured_at, &after.target, Quality::of(after), body)
 }
 
 /// A header, one line for each state, quantile, reason and stack, a summary.
@@ -36,7 +36,7 @@ pub fn write_diff_jsonl(diff: &Diff<'_>, out: &mut impl Write) -> Result<()> {
     #[derive(Serialize)]
     struct Empty {}
     let after = diff.after;
-    let header = Envelope::new(COMMAND, after.captured_at, Target::of(&after.target), Quality::of(after), Empty {}).header();
+    let header = Envelope::new(COMMAND, after.captured_at, &after.target, Quality::of(after), Empty {}).header();
     write_line(out, &header)?;
     diff.states.iter().try_for_each(|change| write_line(out, &Line { r#type: "state", body: StateOut::of(change) }))?;
     diff.queues.iter().try_for_each(|change| write_line(out, &Line { r#type: "queue", body: QueueOut::of(change) }))?;
@@ -81,7 +81,7 @@ impl<'a> Facts<'a> {
 #[derive(Serialize)]
 struct Side<'a> {
     captured_at: String,
-    target: Target<'a>,
+    target: &'a TargetFacts,
     window_ns: u64,
     tier: u8,
     samples: u64,
@@ -94,7 +94,7 @@ impl<'a> Side<'a> {
     fn of(window: &'a Window) -> Self {
         Side {
             captured_at: timestamp(window.captured_at),
-            target: Target::of(&window.target),
+            target: &window.target,
             window_ns: window.length_ns,
             tier: window.tier.number(),
             samples: window.samples,
