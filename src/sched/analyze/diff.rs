@@ -10,7 +10,11 @@
 //! What this does not know: how much the load itself changes from window to window, and how unequal the intervals of context switches are.
 //! Where few long ones make the sum, the margin is too small.
 
+mod transitions;
+
 use std::time::Duration;
+
+pub use transitions::Latency;
 
 use rustc_hash::FxHashMap;
 
@@ -36,6 +40,10 @@ pub struct Diff<'a> {
     pub queues: Vec<QueueChange>,
     /// Biggest change first.
     pub stacks: Vec<Change<Place<'a>>>,
+    /// Time before a goroutine got a P, by who created it; only where both windows followed each transition. Biggest change first.
+    pub run_latency: Vec<Change<Latency<'a>>>,
+    /// Time of the waits that ended, by the runtime's wait reason; the same.
+    pub blocked: Vec<Change<Option<&'a str>>>,
     /// What to know before believing the rest.
     pub notes: Vec<String>,
 }
@@ -194,6 +202,8 @@ pub fn diff<'a>(before: &'a Window, after: &'a Window) -> Diff<'a> {
         reasons: reasons(before, after),
         queues: queues(before, after),
         stacks: stacks(before, after),
+        run_latency: transitions::run_latency(before, after),
+        blocked: transitions::blocked(before, after),
         notes: notes(before, after),
     }
 }
@@ -286,11 +296,14 @@ fn reasons<'a>(before: &'a Window, after: &'a Window) -> Vec<Change<Reason<'a>>>
     let mut changes: Vec<Change<Reason<'a>>> =
         first.into_iter().map(|(of, sums)| change(of, [sums, second.remove(&of).unwrap_or_default()])).collect();
     changes.extend(second.into_iter().map(|(of, sums)| change(of, [Sums::default(), sums])));
+    by_delta(changes, |of| (of.class, of.reason))
+}
+
+/// All differences of one kind, with the margin that so many need; biggest first, then by `order`.
+fn by_delta<T, K: Ord>(mut changes: Vec<Change<T>>, order: impl Fn(&T) -> K) -> Vec<Change<T>> {
     let z = standard_errors(changes.len());
     changes.iter_mut().for_each(|change| change.z = z);
-    changes.sort_by(|a, b| {
-        b.delta().abs().total_cmp(&a.delta().abs()).then_with(|| (a.of.class, a.of.reason).cmp(&(b.of.class, b.of.reason)))
-    });
+    changes.sort_by(|a, b| b.delta().abs().total_cmp(&a.delta().abs()).then_with(|| order(&a.of).cmp(&order(&b.of))));
     changes
 }
 
