@@ -169,7 +169,7 @@ fn followed(latencies: &[(&str, &[u64])], blocked: &[(&str, u32, u64, u64)]) -> 
     Window { transitions: Some(transitions), ..window::window() }
 }
 
-fn find<'d, T>(changes: &'d [Change<T>], is: impl Fn(&T) -> bool) -> &'d Change<T> {
+fn find<T>(changes: &[Change<T>], is: impl Fn(&T) -> bool) -> &Change<T> {
     changes.iter().find(|change| is(&change.of)).unwrap()
 }
 
