@@ -151,16 +151,20 @@ fn pairs() -> Vec<(Window, Window)> {
     ]
 }
 
+fn waits_of(waits: &[u64]) -> Waits {
+    let mut waits = waits.to_vec();
+    waits.sort_unstable();
+    let at = |q: f64| waits[((waits.len() as f64 * q).ceil() as usize).clamp(1, waits.len()) - 1];
+    let [p50, p90, p99, max] = [0.5, 0.9, 0.99, 1.0].map(|q| Bound { low_ns: at(q), high_ns: Some(at(q)) });
+    Waits { count: waits.len() as u64, p50, p90, p99, max, source: "uprobes" }
+}
+
 /// Waits for a P by creator, in ns; and waits that ended: reason, stack, how many, ms.
 fn followed(latencies: &[(&str, &[u64])], blocked: &[(&str, u32, u64, u64)]) -> Window {
-    let latency = |&(creator, waits): &(&str, &[u64])| {
-        let mut waits = waits.to_vec();
-        waits.sort_unstable();
-        let at = |q: f64| waits[((waits.len() as f64 * q).ceil() as usize).clamp(1, waits.len()) - 1];
-        let bound = |q| Bound { low_ns: at(q), high_ns: Some(at(q)) };
-        let [p50, p90, p99, max] = [0.5, 0.9, 0.99, 1.0].map(bound);
-        let waits_of = Waits { count: waits.len() as u64, p50, p90, p99, max, source: "uprobes" };
-        RunLatency { creator: Some(creator.into()), total_ns: waits.iter().sum(), waits: waits_of }
+    let latency = |&(creator, waits): &(&str, &[u64])| RunLatency {
+        creator: Some(creator.into()),
+        total_ns: waits.iter().sum(),
+        waits: waits_of(waits),
     };
     let blocked_row =
         |&(reason, stack, count, ms): &(&str, u32, u64, u64)| Blocked { reason: Some(reason.into()), stack, count, ns: ms * 1_000_000 };
@@ -198,18 +202,19 @@ fn several_go_statements_of_one_function_are_one_creator() {
     assert_eq!((change[0].before.ns, change[0].before.count, change[0].of.before), (4_000_000, 800, None));
 }
 
-/// Two creators with some 2000 waits for a P each: most found one soon, one in twenty queued behind others. `factor`: the first one's wait
-/// longer than those.
-fn queued(draw: &mut impl FnMut() -> f64, factor: f64) -> Window {
-    let mut waits = |factor: f64| {
-        let some = (0..4000).filter(|_| draw() < 0.5).count();
-        let wait = |_| {
-            let mean = if draw() < 0.05 { 1e6 } else { 1e4 };
-            (-(draw() + 1e-12).ln() * mean * factor) as u64 + 1
-        };
-        (0..some).map(wait).collect::<Vec<u64>>()
+/// Some 2000 waits for a P: most found one soon, one in twenty queued behind others.
+fn queued(draw: &mut impl FnMut() -> f64, factor: f64) -> Vec<u64> {
+    let some = (0..4000).filter(|_| draw() < 0.5).count();
+    let wait = |_| {
+        let mean = if draw() < 0.05 { 1e6 } else { 1e4 };
+        (-(draw() + 1e-12).ln() * mean * factor) as u64 + 1
     };
-    let (first, second) = (waits(factor), waits(1.0));
+    (0..some).map(wait).collect()
+}
+
+/// Two creators; `factor`: the first one's goroutines wait longer than usual.
+fn two_creators(draw: &mut impl FnMut() -> f64, factor: f64) -> Window {
+    let (first, second) = (queued(draw, factor), queued(draw, 1.0));
     followed(&[("main.a", &first), ("main.b", &second)], &[])
 }
 
@@ -217,12 +222,28 @@ fn queued(draw: &mut impl FnMut() -> f64, factor: f64) -> Window {
 fn run_latency_of_two_windows_of_the_same_process_differs_in_at_most_one_of_twenty() {
     let mut draw = uniform();
     let mut differs = |factor| {
-        let (before, after) = (queued(&mut draw, 1.0), queued(&mut draw, factor));
+        let (before, after) = (two_creators(&mut draw, 1.0), two_creators(&mut draw, factor));
         diff(&before, &after).run_latency.iter().any(|change| change.is_resolvable())
     };
     let chance = (0..200).filter(|_| differs(1.0)).count();
     assert!(chance <= 10, "{chance} of 200");
     let longer = (0..50).filter(|_| differs(3.0)).count();
+    assert!(longer >= 45, "{longer} of 50");
+}
+
+/// In tier 3 quantiles are exact, which makes them no less a matter of chance.
+#[test]
+fn quantiles_of_two_windows_of_the_same_process_differ_in_at_most_one_of_twenty() {
+    let mut draw = uniform();
+    let mut verdicts = |factor| {
+        let mut window = |factor| Window { run_queue: Some(waits_of(&queued(&mut draw, factor))), cpu_queue: None, ..window::window() };
+        let (before, after) = (window(1.0), window(factor));
+        diff(&before, &after).queues.iter().map(|change| change.verdict).collect::<Vec<_>>()
+    };
+    let chance = (0..200).filter(|_| verdicts(1.0).iter().any(|verdict| *verdict != Verdict::NotResolvable)).count();
+    assert!(chance <= 10, "{chance} of 200");
+    use Verdict::{Longer, NotResolvable};
+    let longer = (0..50).filter(|_| verdicts(3.0) == [Longer, Longer, Longer, NotResolvable]).count();
     assert!(longer >= 45, "{longer} of 50");
 }
 
