@@ -34,3 +34,27 @@ impl TargetFacts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_json_it_has_the_keys_that_scripts_rely_on() {
+        let facts = TargetFacts {
+            pid: 7,
+            start_ticks: 9,
+            exe: "/bin/app".into(),
+            go_version: "go1.26.11".into(),
+            main_module: "example.com/app".into(),
+            stripped: true,
+            build_mode: "pie".into(),
+        };
+        let mut json = serde_json::json!({"pid": 7, "start_ticks": 9, "exe": "/bin/app", "go_version": "go1.26.11",
+            "main_module": "example.com/app", "stripped": true, "build_mode": "pie"});
+        assert_eq!(serde_json::to_value(&facts).unwrap(), json);
+        assert_eq!(serde_json::from_value::<TargetFacts>(json.clone()).unwrap(), facts);
+        json.as_object_mut().unwrap().remove("start_ticks");
+        assert_eq!(serde_json::from_value::<TargetFacts>(json).unwrap(), TargetFacts { start_ticks: 0, ..facts });
+    }
+}
