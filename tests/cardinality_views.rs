@@ -93,7 +93,9 @@ fn a_narrow_terminal_shows_whole_names() {
 }
 
 #[test]
-fn a_terminal_of_120_columns_shows_more_than_one_top_value() {
-    let pods = on_terminal(120, "kubestate.txt --top 3").into_iter().find(|line| line.starts_with("  pod ")).unwrap();
-    assert!(pods.contains(" (5), catal"), "{pods}");
+fn a_terminal_of_80_columns_or_more_shows_more_than_one_top_value() {
+    for columns in [80, 100, 120] {
+        let pods = on_terminal(columns, "kubestate.txt --top 3").into_iter().find(|line| line.starts_with("  pod ")).unwrap();
+        assert!(pods.contains(" (5), catal"), "{columns}: {pods}");
+    }
 }

@@ -8,9 +8,9 @@ mod window;
 
 use goscope::output::Style;
 use goscope::sched::analyze::{Account, by_function, grouped};
-use goscope::sched::model::{Class, Row, Window};
+use goscope::sched::model::{Class, Hop, Row, WakePath, Waker, Window};
 use goscope::sched::report::{self, Weight};
-use serde_json::Value;
+use serde_json::{Value, json};
 use window::window;
 
 const WEIGHT: Weight = Weight { unit: "us", counts: "events", kind: "wall", title: "Goroutine time", hide_runtime: false };
@@ -84,7 +84,9 @@ fn the_table_names_what_was_lost_and_what_looking_cost() {
     for line in [
         "on CPU          500ms    25.0 %            45.5 %",
         "waiting         900ms    45.0 %                    chan receive 900ms",
-        "main.receive (chan receive) <- copy",
+        "   30ns      2  main.receive (chan receive)",
+        "   30ns      2  └─ copy (chan receive in main.receive)",
+        "   30ns      2     └─ the network (chan receive in main.receive)",
         "<2ns  <4ns  <8ns  >8ns",
         "cgroup throttled in 1 of 10 periods, 5ns",
         "tier 3, 55 samples, 2 of 100 events lost, 10 walks, 2 cut stacks, 1 unresolved frame, target used 57.0 % of a CPU",
@@ -94,8 +96,33 @@ fn the_table_names_what_was_lost_and_what_looking_cost() {
 }
 
 #[test]
+fn wakes_are_trees_of_functions_beside_the_paths_with_their_stacks() {
+    let mut window = window();
+    let wakes = &mut window.transitions.as_mut().unwrap().wakes;
+    // As the first, but that the waker had not waited itself; and somewhere else.
+    let alone = WakePath { hops: wakes[0].hops[..1].to_vec(), count: 5, ns: 10 };
+    let other = WakePath { hops: vec![Hop { stack: 0, reason: None, by: Waker::Timer }], count: 1, ns: 70 };
+    wakes.extend([alone, other]);
+    let document = serde_json::to_value(report::document("sched", &window, &[])).unwrap();
+    schema::check(&schema::document("sched"), &document, FREE);
+    let wait = json!({"function": "main.receive", "reason": "chan receive"});
+    let timer = json!({"waker": "timer", "wait": wait, "count": 2, "blocked_ns": 30, "woken_by": [
+        {"waker": "scheduler", "count": 2, "blocked_ns": 30, "woken_by": []}]});
+    let network = json!({"waker": "network", "wait": wait, "count": 2, "blocked_ns": 30, "woken_by": [timer]});
+    let expected = json!([
+        {"wait": {"function": "copy"}, "count": 1, "blocked_ns": 70, "woken_by": [
+            {"waker": "timer", "count": 1, "blocked_ns": 70, "woken_by": []}]},
+        {"wait": wait, "count": 7, "blocked_ns": 40, "woken_by": [
+            {"waker": "goroutine", "function": "copy", "wait": wait, "count": 2, "blocked_ns": 30, "woken_by": [network]},
+            {"waker": "goroutine", "function": "copy", "count": 5, "blocked_ns": 10, "woken_by": []}]},
+    ]);
+    assert_eq!(document["transitions"]["wake_trees"], expected);
+    assert_eq!(document["transitions"]["wakes"].as_array().unwrap().len(), 3);
+}
+
+#[test]
 fn a_table_on_a_terminal_is_never_wider() {
-    for width in [60, 80, 120] {
+    for width in 20..=120 {
         let mut out = Vec::new();
         report::write_table(&window(), None, &mut out, Style { color: false, width: Some(width) }).unwrap();
         let text = String::from_utf8(out).unwrap();

@@ -1,14 +1,15 @@
 //! `goscope goroutines`: its command line.
 
+mod diff;
 mod run;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 use regex::Regex;
 
+pub use diff::DiffArgs;
 pub use run::run;
 
 use super::target::Wait;
@@ -18,7 +19,6 @@ use crate::goroutines::analyze::{self, Filter, GroupBy, Query, Scope};
 use crate::goroutines::collect::{self, Stopping};
 use crate::goroutines::model::{self, Status};
 use crate::goroutines::pause;
-use crate::output::Format;
 use crate::target::runtime::GoProcess;
 
 const EXAMPLES: &str = "\
@@ -132,29 +132,6 @@ pub struct ViewArgs {
 #[derive(Debug, Subcommand)]
 pub enum GoroutinesCommand {
     Diff(DiffArgs),
-}
-
-/// Compare two snapshots saved with --format json
-#[derive(Debug, Args)]
-pub struct DiffArgs {
-    /// The earlier snapshot
-    #[arg(value_name = "BEFORE")]
-    pub before: PathBuf,
-    /// The later snapshot
-    #[arg(value_name = "AFTER")]
-    pub after: PathBuf,
-    /// How to print
-    #[arg(long, value_enum, default_value = "table", env = "GOSCOPE_FORMAT", hide_env_values = true)]
-    pub format: Format,
-    /// Show at most N creation sites and N stacks
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
-    /// Show the runtime's own frames too
-    #[arg(long)]
-    pub runtime_frames: bool,
-    /// Exit 1 when any creation site has more than N more live user goroutines after than before
-    #[arg(long, value_name = "N")]
-    pub fail_on_growth: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

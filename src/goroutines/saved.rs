@@ -68,8 +68,7 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 struct Document<'a> {
     #[serde(borrow)]
     captured_at: Text<'a>,
-    #[serde(borrow)]
-    target: Target<'a>,
+    target: model::TargetFacts,
     #[serde(borrow)]
     quality: Quality<'a>,
     counts: Counts,
@@ -77,22 +76,6 @@ struct Document<'a> {
     goroutines: Vec<Goroutine<'a>>,
     #[serde(borrow)]
     stacks: Vec<Stack<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Target<'a> {
-    pid: u32,
-    #[serde(default)]
-    start_ticks: u64,
-    #[serde(borrow)]
-    exe: Text<'a>,
-    #[serde(borrow)]
-    go_version: Text<'a>,
-    #[serde(borrow)]
-    main_module: Text<'a>,
-    stripped: bool,
-    #[serde(borrow)]
-    build_mode: Text<'a>,
 }
 
 #[derive(Deserialize)]
@@ -218,27 +201,13 @@ impl Document<'_> {
         let complete = goroutines.len() as u64 == self.counts.total;
         let snapshot = Snapshot {
             captured_at: time(&self.captured_at)?,
-            target: self.target.into_model(),
+            target: self.target,
             goroutines,
             dead: self.counts.dead,
             stacks,
             quality: self.quality.into_model(),
         };
         Ok(Saved { snapshot, complete })
-    }
-}
-
-impl Target<'_> {
-    fn into_model(self) -> model::TargetFacts {
-        model::TargetFacts {
-            pid: self.pid,
-            start_ticks: self.start_ticks,
-            exe: self.exe.0.into_owned(),
-            go_version: self.go_version.0.into_owned(),
-            main_module: self.main_module.0.into_owned(),
-            stripped: self.stripped,
-            build_mode: self.build_mode.0.into_owned(),
-        }
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Align {
     Left,
     /// Long text; its end is cut to fit a terminal.
     Shrink,
+    /// Long text that says less than that beside it, which it leaves `PLENTY` before it is cut, down to so many columns.
+    Yield(usize),
     /// What a row is about: cut last of all, and in the middle, for names often begin alike.
     Name,
 }
@@ -32,6 +34,8 @@ pub struct Table {
 
 /// Narrower than this a cut column says nothing.
 const NARROWEST: usize = 8;
+/// Wide enough for a long text, as long as others have none.
+const PLENTY: usize = 32;
 const GAP: usize = 2;
 /// In a pipe, a row with a wider cell stands for itself: it would push those of all others far to the right.
 const WIDEST: usize = 4096;
@@ -104,8 +108,17 @@ impl Table {
     ///
     /// Long texts give room first, then names; columns that can be spared go before either is cut to a stub.
     fn fit(&self, width: usize) -> Vec<(usize, usize)> {
-        const EASY: [(Align, usize); 2] = [(Align::Shrink, 16), (Align::Name, 40)];
-        const HARD: [(Align, usize); 2] = [(Align::Shrink, NARROWEST), (Align::Name, NARROWEST)];
+        // How wide a column stays in each step; `None`: this one is not cut.
+        const EASY: [fn(Align) -> Option<usize>; 4] = [
+            |align| (align == Align::Shrink).then_some(PLENTY),
+            |align| if let Align::Yield(least) = align { Some(least) } else { None },
+            |align| (align == Align::Shrink).then_some(16),
+            |align| (align == Align::Name).then_some(40),
+        ];
+        const HARD: [fn(Align) -> Option<usize>; 2] = [
+            |align| matches!(align, Align::Yield(_) | Align::Shrink).then_some(NARROWEST),
+            |align| (align == Align::Name).then_some(NARROWEST),
+        ];
         let natural = |column: usize| {
             let cells = self.rows.iter().map(|row| row[column].as_str()).chain([self.headers[column]]);
             cells.map(UnicodeWidthStr::width).max().unwrap_or(0).min(width)
@@ -114,22 +127,22 @@ impl Table {
         let mut spare = self.spare.iter();
         loop {
             let mut easy = columns.clone();
-            if EASY.iter().any(|(align, least)| self.shrink(&mut easy, *align, *least, width)) {
+            if EASY.iter().any(|least| self.shrink(&mut easy, least, width)) {
                 return easy;
             }
             let Some(header) = spare.next() else { break };
             columns.retain(|(column, _)| self.headers[*column] != *header);
         }
-        let _fits = HARD.iter().any(|(align, least)| self.shrink(&mut columns, *align, *least, width));
+        let _fits = HARD.iter().any(|least| self.shrink(&mut columns, least, width));
         columns
     }
 
     /// Takes what is missing from the widest of the columns that may shrink, again and again; returns whether all fit then.
-    fn shrink(&self, columns: &mut [(usize, usize)], align: Align, least: usize, width: usize) -> bool {
+    fn shrink(&self, columns: &mut [(usize, usize)], least: &fn(Align) -> Option<usize>, width: usize) -> bool {
         let gaps = GAP * columns.len().saturating_sub(1);
         loop {
             let total = columns.iter().map(|(_, width)| width).sum::<usize>() + gaps;
-            let may = columns.iter_mut().filter(|(column, width)| self.columns[*column] == align && *width > least);
+            let may = columns.iter_mut().filter(|(column, width)| least(self.columns[*column]).is_some_and(|least| *width > least));
             match may.max_by_key(|(_, width)| *width) {
                 _ if total <= width => return true,
                 Some((_, widest)) => *widest -= 1,
@@ -226,6 +239,18 @@ mod tests {
         assert_eq!(first(52), "kube_pod_status_phase        3  pod and namespace (…", "a column that can be spared goes first");
         assert_eq!(first(40), "kube_pod_status_phase        3  pod and…");
         assert_eq!(table.lines(Some(30))[1..], ["kube_p…phase       3  pod and…", "kube_p…eason       3  pod and…"]);
+    }
+
+    #[test]
+    fn what_says_less_is_cut_where_plenty_of_what_says_more_is_not_there() {
+        let mut table = Table::new(&[("LABEL", Align::Name), ("SHAPE", Align::Yield(12)), ("TOP VALUES", Align::Shrink)]);
+        table.row(["pod".into(), "k8s_pod catalog-* and 9 more".into(), "catalog-1 (5), catalog-2 (5), catalog-3 (5)".into()]);
+        let row = |width| table.lines(Some(width)).swap_remove(1);
+        assert_eq!(row(80), "pod    k8s_pod catalog-* and 9 more  catalog-1 (5), catalog-2 (5), catalog-3 (5)");
+        assert_eq!(row(75), "pod    k8s_pod catalog-* and 9 more  catalog-1 (5), catalog-2 (5), catalog…");
+        assert_eq!(row(60), "pod    k8s_pod catalog-* …  catalog-1 (5), catalog-2 (5), c…");
+        assert_eq!(row(50), "pod    k8s_pod cat…  catalog-1 (5), catalog-2 (5)…");
+        assert_eq!(row(40), "pod    k8s_pod cat…  catalog-1 (5), cat…");
     }
 
     #[test]

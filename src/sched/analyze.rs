@@ -1,6 +1,7 @@
 //! From a window to the account of goroutine time that its tables and documents show.
 
 pub mod diff;
+pub mod wakes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -119,8 +119,8 @@ fn labels(profile: &Profile, metric: &Metric, out: &mut Output) -> Result<()> {
         ("  LABEL", Align::Name),
         ("VALUES", Align::Right),
         ("SERIES WITHOUT IT", Align::Right),
-        ("", Align::Shrink),
-        ("SHAPE", Align::Shrink),
+        ("", Align::Yield(16)),
+        ("SHAPE", Align::Yield(12)),
         ("TOP VALUES (SERIES)", Align::Shrink),
     ])
     .spare(&["", "SHAPE"]);

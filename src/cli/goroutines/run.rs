@@ -3,20 +3,19 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::{DiffArgs, GoroutinesArgs, GoroutinesCommand, GoroutinesFormat};
+use super::{GoroutinesArgs, GoroutinesCommand, GoroutinesFormat, diff};
 use crate::cli::{Context, target};
 use crate::error::{Error, Kind, Result};
-use crate::goroutines::analyze::diff::{Diff, Growth, SiteCounts, diff, growth, live_by_site};
-use crate::goroutines::analyze::{self, Filter, View};
+use crate::goroutines::analyze::{self, View};
 use crate::goroutines::model::Snapshot;
+use crate::goroutines::report;
 use crate::goroutines::watch::{Next, Step, watch};
-use crate::goroutines::{report, saved};
 use crate::output::{self, Console, Format, Output, count, duration};
 use crate::target::runtime::GoProcess;
 
 pub fn run(args: GoroutinesArgs, context: &Context) -> Result<()> {
-    if let Some(GoroutinesCommand::Diff(diff)) = &args.command {
-        return run_diff(diff, context);
+    if let Some(GoroutinesCommand::Diff(args)) = &args.command {
+        return diff::run(args, context);
     }
     let mut out = match args.format {
         GoroutinesFormat::Pprof => context.open_binary("pprof")?,
@@ -96,8 +95,8 @@ fn run_watch(
             (Step::First(first), _) => output::write_line(&mut out, &report::diff_header(first))?,
             (Step::Next { before, after }, _) => {
                 diffs += 1;
-                let diff = diff(before, after, &query.filter, query.runtime_frames);
-                write_diff(&diff, format, query.limit, diffs, &mut out)?;
+                let diff = analyze::diff::diff(before, after, &query.filter, query.runtime_frames);
+                diff::write(&diff, format, query.limit, diffs, &mut out)?;
             }
         }
         out.flush().map_err(Error::write)
@@ -112,56 +111,5 @@ fn run_watch(
     }
     out.finish()?;
     let watched = watched?;
-    judge(&watched.first, &watched.last, args.fail_on_growth, context.console)
-}
-
-fn write_diff(diff: &Diff<'_>, format: Format, limit: Option<usize>, number: u64, out: &mut Output) -> Result<()> {
-    let style = out.style();
-    match format {
-        Format::Table => {
-            if number > 0 {
-                let heading = format!("-- {} --", humantime::format_rfc3339_seconds(diff.after.captured_at));
-                let heading = style.paint(output::Paint::Heading, &heading);
-                writeln!(out, "\n{heading}").map_err(Error::write)?;
-            }
-            report::write_diff_table(diff, limit, out, style)
-        }
-        Format::Json => output::write_json(out, &report::diff_document(diff)),
-        Format::Jsonl => output::write_line(out, &report::diff_line(diff)),
-    }
-}
-
-fn run_diff(args: &DiffArgs, context: &Context) -> Result<()> {
-    let mut out = context.open()?;
-    let (before, after) = (saved::read(&args.before)?, saved::read(&args.after)?);
-    for (path, snapshot) in [(&args.before, &before), (&args.after, &after)] {
-        if !snapshot.complete {
-            context.console.warning(&format!("{} was saved with a filter or limit: it does not hold every goroutine", path.display()));
-        }
-    }
-    let (before, after) = (before.snapshot, after.snapshot);
-    let diff = diff(&before, &after, &Filter::default(), args.runtime_frames);
-    if args.format == Format::Jsonl {
-        output::write_line(&mut out, &report::diff_header(&before))?;
-    }
-    write_diff(&diff, args.format, args.limit, 0, &mut out)?;
-    if args.format == Format::Jsonl {
-        output::write_line(&mut out, &report::diff_summary(1))?;
-    }
-    out.finish()?;
-    judge(&live_by_site(&before), &live_by_site(&after), args.fail_on_growth, context.console)
-}
-
-/// Findings, when `--fail-on-growth` was given and something grew by more.
-fn judge(before: &SiteCounts, after: &SiteCounts, limit: Option<u64>, console: &Console) -> Result<()> {
-    let Some(limit) = limit else { return Ok(()) };
-    let grown: Vec<Growth> = growth(before, after, limit);
-    if grown.is_empty() {
-        return Ok(());
-    }
-    report::growth_lines(&grown, limit).iter().for_each(|line| console.warning(line));
-    Err(Error::new(
-        Kind::Findings,
-        format!("{} grew by more than {}", count(grown.len() as u64, "creation site"), count(limit, "goroutine")),
-    ))
+    diff::judge(&watched.first, &watched.last, args.fail_on_growth, context.console)
 }

@@ -4,13 +4,13 @@ use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 
-use super::schema::{Counts, Location, Quality, Stack, Target};
+use super::schema::{Counts, Location, Quality, Stack};
 use super::stack::write_stack;
 use super::wording::{created_by, nanos, place_text};
 use crate::error::{Error, Result};
 use crate::goroutines::analyze::counts;
 use crate::goroutines::analyze::diff::{Change, Diff, Entry, Growth, Moves};
-use crate::goroutines::model::{self, Snapshot};
+use crate::goroutines::model::{self, Snapshot, TargetFacts};
 use crate::output::Page;
 use crate::output::{Align, Envelope, Paint, Style, Table, count, timestamp};
 use crate::target::frames::Place;
@@ -18,12 +18,12 @@ use crate::target::frames::Place;
 /// The whole document; `target`, `quality` and `captured_at` are those of the later snapshot.
 pub fn diff_document<'a>(diff: &'a Diff<'a>) -> impl Serialize + 'a {
     let after = diff.after;
-    Envelope::new("goroutines-diff", after.captured_at, Target::of(&after.target), Quality::of(&after.quality), Body::of(diff))
+    Envelope::new("goroutines-diff", after.captured_at, &after.target, Quality::of(&after.quality), Body::of(diff))
 }
 
 /// The first line of jsonl: of the first snapshot there is.
 pub fn diff_header(first: &Snapshot) -> impl Serialize + '_ {
-    let (target, quality) = (Target::of(&first.target), Quality::of(&first.quality));
+    let (target, quality) = (&first.target, Quality::of(&first.quality));
     Envelope::new("goroutines-diff", first.captured_at, target, quality, Nothing {}).header()
 }
 
@@ -77,7 +77,7 @@ struct Body<'a> {
 struct Side<'a> {
     captured_at: String,
     counts: Counts,
-    target: Target<'a>,
+    target: &'a TargetFacts,
 }
 
 #[derive(Serialize)]
@@ -112,7 +112,7 @@ impl<'a> Body<'a> {
         let side = |snapshot: &'a Snapshot, matched| Side {
             captured_at: timestamp(snapshot.captured_at),
             counts: Counts::of(&counts(snapshot), matched),
-            target: Target::of(&snapshot.target),
+            target: &snapshot.target,
         };
         Body {
             interval_ns: diff.interval.and_then(|interval| u64::try_from(interval.as_nanos()).ok()),

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::schema::{Counts, Goroutine, Group, Quality, Stack, Target};
+use super::schema::{Counts, Goroutine, Group, Quality, Stack};
 use crate::goroutines::analyze::View;
 use crate::output::Envelope;
 
@@ -39,7 +39,7 @@ impl Serialize for Document<'_> {
         let snapshot = self.view.snapshot;
         let counts = Counts::of(&self.view.counts, self.view.matched);
         let body = Body { counts, goroutines: self, stacks: self, groups: self };
-        let (target, quality) = (Target::of(&snapshot.target), Quality::of(&snapshot.quality));
+        let (target, quality) = (&snapshot.target, Quality::of(&snapshot.quality));
         Envelope::new("goroutines", snapshot.captured_at, target, quality, body).serialize(serializer)
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::schema::{Counts, Goroutine, Group, Quality, Stack, Target};
+use super::schema::{Counts, Goroutine, Group, Quality, Stack};
 use crate::error::{Error, Result};
 use crate::goroutines::analyze::View;
 use crate::output::Envelope;
@@ -41,7 +41,7 @@ struct Nothing {}
 
 pub fn write_jsonl(view: &View<'_>, out: &mut impl Write) -> Result<()> {
     let snapshot = view.snapshot;
-    let (target, quality) = (Target::of(&snapshot.target), Quality::of(&snapshot.quality));
+    let (target, quality) = (&snapshot.target, Quality::of(&snapshot.quality));
     let header = Envelope::new("goroutines", snapshot.captured_at, target, quality, Nothing {}).header();
     line(out, &header)?;
     let stack = |stack: u32| snapshot.stacks.get(stack as usize).map(Stack::of);

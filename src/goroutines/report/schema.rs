@@ -10,31 +10,6 @@ use crate::output::Address;
 use crate::target::frames::Place;
 
 #[derive(Serialize)]
-pub struct Target<'a> {
-    pid: u32,
-    start_ticks: u64,
-    exe: &'a str,
-    go_version: &'a str,
-    main_module: &'a str,
-    stripped: bool,
-    build_mode: &'a str,
-}
-
-impl<'a> Target<'a> {
-    pub fn of(target: &'a model::TargetFacts) -> Self {
-        Target {
-            pid: target.pid,
-            start_ticks: target.start_ticks,
-            exe: &target.exe,
-            go_version: &target.go_version,
-            main_module: &target.main_module,
-            stripped: target.stripped,
-            build_mode: &target.build_mode,
-        }
-    }
-}
-
-#[derive(Serialize)]
 pub struct Quality<'a> {
     torn: u64,
     retried: u64,

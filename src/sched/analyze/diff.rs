@@ -10,18 +10,22 @@
 //! What this does not know: how much the load itself changes from window to window, and how unequal the intervals of context switches are.
 //! Where few long ones make the sum, the margin is too small.
 
+mod queues;
+mod transitions;
+
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+pub use queues::{QueueChange, Verdict};
+pub use transitions::Latency;
+
 use super::Account;
-use crate::sched::model::{Bound, Class, Row, Source, Stack, Waits, Window};
+use crate::sched::model::{Class, Row, Source, Stack, Window};
 use crate::target::frames;
 
 /// How sure the differences of one kind are, all of them together.
 pub const CONFIDENCE: f64 = 0.95;
-/// Waits that must lie beyond a quantile before it says anything.
-const BEYOND: f64 = 10.0;
 
 #[derive(Debug, Clone)]
 pub struct Diff<'a> {
@@ -36,6 +40,10 @@ pub struct Diff<'a> {
     pub queues: Vec<QueueChange>,
     /// Biggest change first.
     pub stacks: Vec<Change<Place<'a>>>,
+    /// Time before a goroutine got a P, by who created it; only where both windows followed each transition. Biggest change first.
+    pub run_latency: Vec<Change<Latency<'a>>>,
+    /// Time of the waits that ended, by the runtime's wait reason; the same.
+    pub blocked: Vec<Change<Option<&'a str>>>,
     /// What to know before believing the rest.
     pub notes: Vec<String>,
 }
@@ -144,34 +152,6 @@ pub struct Place<'a> {
     pub stack: &'a Stack,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueueChange {
-    /// `run_queue` or `cpu_queue`.
-    pub queue: &'static str,
-    /// `p50`, `p90`, `p99`, `max`.
-    pub quantile: &'static str,
-    pub before: Option<Bound>,
-    pub after: Option<Bound>,
-    pub verdict: Verdict,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    Longer,
-    Shorter,
-    NotResolvable,
-}
-
-impl Verdict {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Verdict::Longer => "longer",
-            Verdict::Shorter => "shorter",
-            Verdict::NotResolvable => "not_resolvable",
-        }
-    }
-}
-
 /// The states of goroutines, in the order they are shown; `None` is what nothing saw.
 const STATES: [Option<Class>; 7] = [
     Some(Class::OnCpu),
@@ -192,8 +172,10 @@ pub fn diff<'a>(before: &'a Window, after: &'a Window) -> Diff<'a> {
         same_process: a.start_ticks != 0 && (a.pid, a.start_ticks) == (b.pid, b.start_ticks),
         states: states(before, after),
         reasons: reasons(before, after),
-        queues: queues(before, after),
+        queues: queues::queues(before, after),
         stacks: stacks(before, after),
+        run_latency: transitions::run_latency(before, after),
+        blocked: transitions::blocked(before, after),
         notes: notes(before, after),
     }
 }
@@ -286,11 +268,14 @@ fn reasons<'a>(before: &'a Window, after: &'a Window) -> Vec<Change<Reason<'a>>>
     let mut changes: Vec<Change<Reason<'a>>> =
         first.into_iter().map(|(of, sums)| change(of, [sums, second.remove(&of).unwrap_or_default()])).collect();
     changes.extend(second.into_iter().map(|(of, sums)| change(of, [Sums::default(), sums])));
+    by_delta(changes, |of| (of.class, of.reason))
+}
+
+/// All differences of one kind, with the margin that so many need; biggest first, then by `order`.
+fn by_delta<T, K: Ord>(mut changes: Vec<Change<T>>, order: impl Fn(&T) -> K) -> Vec<Change<T>> {
     let z = standard_errors(changes.len());
     changes.iter_mut().for_each(|change| change.z = z);
-    changes.sort_by(|a, b| {
-        b.delta().abs().total_cmp(&a.delta().abs()).then_with(|| (a.of.class, a.of.reason).cmp(&(b.of.class, b.of.reason)))
-    });
+    changes.sort_by(|a, b| b.delta().abs().total_cmp(&a.delta().abs()).then_with(|| order(&a.of).cmp(&order(&b.of))));
     changes
 }
 
@@ -324,40 +309,6 @@ fn shapes(window: &Window) -> FxHashMap<Shape<'_>, (&Stack, Sums)> {
         shapes.entry((row.class, reason, functions)).or_insert((stack, Sums::default())).1.add(row);
     }
     shapes
-}
-
-fn queues(before: &Window, after: &Window) -> Vec<QueueChange> {
-    let pairs = [("run_queue", before.run_queue, after.run_queue), ("cpu_queue", before.cpu_queue, after.cpu_queue)];
-    let mut changes = Vec::new();
-    for (queue, before, after) in pairs.into_iter().filter(|(_, before, after)| before.is_some() || after.is_some()) {
-        // The maximum is one event: it says nothing of the next window.
-        let quantiles = [("p50", Some(0.5)), ("p90", Some(0.9)), ("p99", Some(0.99)), ("max", None)];
-        for (quantile, q) in quantiles {
-            let bound = |waits: &Waits| match quantile {
-                "p50" => waits.p50,
-                "p90" => waits.p90,
-                "p99" => waits.p99,
-                _ => waits.max,
-            };
-            let verdict = before.zip(after).zip(q).map_or(Verdict::NotResolvable, |((before, after), q)| {
-                let enough = |waits: &Waits| waits.count as f64 * (1.0 - q) >= BEYOND;
-                if enough(&before) && enough(&after) { compare(bound(&before), bound(&after)) } else { Verdict::NotResolvable }
-            });
-            changes.push(QueueChange { queue, quantile, before: before.as_ref().map(bound), after: after.as_ref().map(bound), verdict });
-        }
-    }
-    changes
-}
-
-/// Quantiles in the same bucket or in neighbours may be as good as equal.
-fn compare(before: Bound, after: Bound) -> Verdict {
-    if before.high_ns.is_some_and(|high| after.low_ns > high) {
-        Verdict::Longer
-    } else if after.high_ns.is_some_and(|high| before.low_ns > high) {
-        Verdict::Shorter
-    } else {
-        Verdict::NotResolvable
-    }
 }
 
 fn notes(before: &Window, after: &Window) -> Vec<String> {

@@ -7,7 +7,7 @@ use super::table::{bound, label, write_frames};
 use crate::error::{Error, Result};
 use crate::output::{Align, Page, Paint, Style, Table, count, duration, timestamp};
 use crate::sched::analyze::diff::{Amount, Change, Diff, Limit, Place, QueueChange, StateChange, Verdict};
-use crate::sched::model::{Tier, Window};
+use crate::sched::model::{Tier, Waits, Window};
 
 /// Reasons, and stacks that grew and that shrank, unless told otherwise.
 const ROWS: usize = 5;
@@ -38,6 +38,8 @@ fn write(diff: &Diff<'_>, limit: usize, page: &mut Page<'_, impl Write>) -> io::
     states(diff, page)?;
     queues(&diff.queues, page)?;
     reasons(diff, limit, page)?;
+    run_latency(diff, limit, page)?;
+    blocked(diff, limit, page)?;
     stacks("STACKS THAT GREW MOST", diff, limit, |delta| delta > 0.0, page)?;
     stacks("STACKS THAT SHRANK MOST", diff, limit, |delta| delta < 0.0, page)?;
     page.blank()?;
@@ -71,7 +73,8 @@ fn states(diff: &Diff<'_>, page: &mut Page<'_, impl Write>) -> io::Result<()> {
         ("+-", Align::Right),
         ("N BEFORE", Align::Right),
         ("N AFTER", Align::Right),
-    ]);
+    ])
+    .spare(&["N BEFORE", "N AFTER", "+-"]);
     for change in &diff.states {
         let name = match change.class {
             Some(class) if change.before.of_busy.is_none() => format!("{} (% of all)", label(class)),
@@ -104,7 +107,7 @@ fn queues(queues: &[QueueChange], page: &mut Page<'_, impl Write>) -> io::Result
     page.blank()?;
     page.line("HOW LONG WHAT COULD RUN HAD TO WAIT", Paint::Accent)?;
     let columns =
-        [("WHO WAITS", Align::Left), ("", Align::Left), ("BEFORE", Align::Right), ("AFTER", Align::Right), ("CHANGE", Align::Left)];
+        [("WHO WAITS", Align::Shrink), ("", Align::Left), ("BEFORE", Align::Right), ("AFTER", Align::Right), ("CHANGE", Align::Left)];
     let mut table = Table::new(&columns);
     for change in queues {
         let who = if change.queue == "run_queue" { "goroutine for a P" } else { "thread for a CPU" };
@@ -119,35 +122,71 @@ fn queues(queues: &[QueueChange], page: &mut Page<'_, impl Write>) -> io::Result
 }
 
 fn reasons(diff: &Diff<'_>, limit: usize, page: &mut Page<'_, impl Write>) -> io::Result<()> {
-    let (shown, noise): (Vec<_>, Vec<_>) = diff.reasons.iter().partition(|change| change.is_resolvable());
-    if diff.reasons.is_empty() {
-        return Ok(());
+    let about = About {
+        title: "BY REASON: GOROUTINE TIME PER SECOND",
+        what: "reason",
+        columns: &[("STATE", Align::Left), ("REASON", Align::Shrink)],
+        spare: &["+-", "STATE"],
+    };
+    about.write(&diff.reasons, limit, page, |of| vec![label(of.class).to_owned(), of.reason.to_owned()])
+}
+
+fn run_latency(diff: &Diff<'_>, limit: usize, page: &mut Page<'_, impl Write>) -> io::Result<()> {
+    let about = About {
+        title: "RUNNABLE BEFORE IT RAN, BY WHO CREATED THE GOROUTINE: TIME PER SECOND",
+        what: "creator",
+        columns: &[("P99 BEFORE", Align::Right), ("P99 AFTER", Align::Right), ("CREATED BY", Align::Shrink)],
+        spare: &["P99 BEFORE", "P99 AFTER", "+-"],
+    };
+    let p99 = |waits: &Option<Waits>| waits.as_ref().map_or("-".to_owned(), |waits| bound(&waits.p99));
+    about.write(&diff.run_latency, limit, page, |of| vec![p99(&of.before), p99(&of.after), of.creator.unwrap_or("the runtime").to_owned()])
+}
+
+fn blocked(diff: &Diff<'_>, limit: usize, page: &mut Page<'_, impl Write>) -> io::Result<()> {
+    let about = About {
+        title: "WAITS THAT ENDED, BY REASON: TIME PER SECOND",
+        what: "reason",
+        columns: &[("REASON", Align::Shrink)],
+        spare: &["+-"],
+    };
+    about.write(&diff.blocked, limit, page, |of| vec![of.unwrap_or("not known").to_owned()])
+}
+
+/// A table of changes of one kind.
+struct About {
+    title: &'static str,
+    /// What is not shown, in the singular.
+    what: &'static str,
+    /// Beside the figures.
+    columns: &'static [(&'static str, Align)],
+    spare: &'static [&'static str],
+}
+
+impl About {
+    fn write<T>(
+        &self,
+        changes: &[Change<T>],
+        limit: usize,
+        page: &mut Page<'_, impl Write>,
+        cells: impl Fn(&T) -> Vec<String>,
+    ) -> io::Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        page.blank()?;
+        page.line(self.title, Paint::Accent)?;
+        let (shown, noise): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.is_resolvable());
+        let figures = [("BEFORE", Align::Right), ("AFTER", Align::Right), ("CHANGE", Align::Right), ("+-", Align::Right)];
+        let mut table = Table::new(&[&figures, self.columns].concat()).spare(self.spare);
+        for change in shown.iter().take(limit) {
+            let figures = [rate(change.before.rate), rate(change.after.rate), signed(change.delta()), rate(change.margin())];
+            table.row(figures.into_iter().chain(cells(&change.of)));
+        }
+        if !table.is_empty() {
+            table.write_to(page.out, page.style)?;
+        }
+        rest(shown.len().saturating_sub(limit), noise.len(), self.what, page)
     }
-    page.blank()?;
-    page.line("BY REASON: GOROUTINE TIME PER SECOND", Paint::Accent)?;
-    let columns = [
-        ("BEFORE", Align::Right),
-        ("AFTER", Align::Right),
-        ("CHANGE", Align::Right),
-        ("+-", Align::Right),
-        ("STATE", Align::Left),
-        ("REASON", Align::Shrink),
-    ];
-    let mut table = Table::new(&columns);
-    for change in shown.iter().take(limit) {
-        table.row([
-            rate(change.before.rate),
-            rate(change.after.rate),
-            signed(change.delta()),
-            rate(change.margin()),
-            label(change.of.class).to_owned(),
-            change.of.reason.to_owned(),
-        ]);
-    }
-    if !table.is_empty() {
-        table.write_to(page.out, page.style)?;
-    }
-    rest(shown.len().saturating_sub(limit), noise.len(), "reason", page)
 }
 
 fn stacks(title: &str, diff: &Diff<'_>, limit: usize, wanted: impl Fn(f64) -> bool, page: &mut Page<'_, impl Write>) -> io::Result<()> {

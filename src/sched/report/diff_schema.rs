@@ -4,11 +4,11 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::schema::{FrameOut, Quality, Target, frames_of};
+use super::schema::{FrameOut, Quality, WaitsOut, frames_of};
 use crate::error::Result;
 use crate::output::{Envelope, timestamp, write_line};
-use crate::sched::analyze::diff::{Amount, CONFIDENCE, Change, Diff, Place, QueueChange, Reason, Share, StateChange};
-use crate::sched::model::{Bound, Window};
+use crate::sched::analyze::diff::{Amount, CONFIDENCE, Change, Diff, Latency, Place, QueueChange, Reason, Share, StateChange};
+use crate::sched::model::{Bound, TargetFacts, Window};
 
 const COMMAND: &str = "sched-diff";
 
@@ -20,12 +20,14 @@ pub fn diff_document<'a>(diff: &'a Diff<'a>) -> impl Serialize + 'a {
         queues: diff.queues.iter().map(QueueOut::of).collect(),
         reasons: diff.reasons.iter().map(ReasonOut::of).collect(),
         stacks: diff.stacks.iter().map(StackOut::of).collect(),
+        run_latency: diff.run_latency.iter().map(LatencyOut::of).collect(),
+        blocked: diff.blocked.iter().map(BlockedOut::of).collect(),
     };
     let after = diff.after;
-    Envelope::new(COMMAND, after.captured_at, Target::of(&after.target), Quality::of(after), body)
+    Envelope::new(COMMAND, after.captured_at, &after.target, Quality::of(after), body)
 }
 
-/// A header, one line for each state, quantile, reason and stack, a summary.
+/// A header, one line for each state, quantile, reason, stack, creator and reason of the waits that ended, a summary.
 pub fn write_diff_jsonl(diff: &Diff<'_>, out: &mut impl Write) -> Result<()> {
     #[derive(Serialize)]
     struct Line<T> {
@@ -36,12 +38,14 @@ pub fn write_diff_jsonl(diff: &Diff<'_>, out: &mut impl Write) -> Result<()> {
     #[derive(Serialize)]
     struct Empty {}
     let after = diff.after;
-    let header = Envelope::new(COMMAND, after.captured_at, Target::of(&after.target), Quality::of(after), Empty {}).header();
+    let header = Envelope::new(COMMAND, after.captured_at, &after.target, Quality::of(after), Empty {}).header();
     write_line(out, &header)?;
     diff.states.iter().try_for_each(|change| write_line(out, &Line { r#type: "state", body: StateOut::of(change) }))?;
     diff.queues.iter().try_for_each(|change| write_line(out, &Line { r#type: "queue", body: QueueOut::of(change) }))?;
     diff.reasons.iter().try_for_each(|change| write_line(out, &Line { r#type: "reason", body: ReasonOut::of(change) }))?;
     diff.stacks.iter().try_for_each(|change| write_line(out, &Line { r#type: "stack", body: StackOut::of(change) }))?;
+    diff.run_latency.iter().try_for_each(|change| write_line(out, &Line { r#type: "run_latency", body: LatencyOut::of(change) }))?;
+    diff.blocked.iter().try_for_each(|change| write_line(out, &Line { r#type: "blocked", body: BlockedOut::of(change) }))?;
     write_line(out, &Line { r#type: "summary", body: Facts::of(diff) })
 }
 
@@ -53,6 +57,8 @@ struct Body<'a> {
     queues: Vec<QueueOut>,
     reasons: Vec<ReasonOut<'a>>,
     stacks: Vec<StackOut<'a>>,
+    run_latency: Vec<LatencyOut<'a>>,
+    blocked: Vec<BlockedOut<'a>>,
 }
 
 #[derive(Serialize)]
@@ -81,7 +87,7 @@ impl<'a> Facts<'a> {
 #[derive(Serialize)]
 struct Side<'a> {
     captured_at: String,
-    target: Target<'a>,
+    target: &'a TargetFacts,
     window_ns: u64,
     tier: u8,
     samples: u64,
@@ -94,7 +100,7 @@ impl<'a> Side<'a> {
     fn of(window: &'a Window) -> Self {
         Side {
             captured_at: timestamp(window.captured_at),
-            target: Target::of(&window.target),
+            target: &window.target,
             window_ns: window.length_ns,
             tier: window.tier.number(),
             samples: window.samples,
@@ -237,5 +243,42 @@ impl<'a> StackOut<'a> {
             cut: stack.cut.map(|cut| cut.as_str()),
             frames: frames_of(stack),
         }
+    }
+}
+
+/// The quantiles are of single waits.
+#[derive(Serialize)]
+struct LatencyOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_by: Option<&'a str>,
+    #[serde(flatten)]
+    rates: Rates,
+    waits_before: Option<WaitsOut>,
+    waits_after: Option<WaitsOut>,
+}
+
+impl<'a> LatencyOut<'a> {
+    fn of(change: &Change<Latency<'a>>) -> Self {
+        let Latency { creator, before, after } = change.of;
+        LatencyOut {
+            created_by: creator,
+            rates: Rates::of(change),
+            waits_before: before.as_ref().map(WaitsOut::of),
+            waits_after: after.as_ref().map(WaitsOut::of),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct BlockedOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(flatten)]
+    rates: Rates,
+}
+
+impl<'a> BlockedOut<'a> {
+    fn of(change: &Change<Option<&'a str>>) -> Self {
+        BlockedOut { reason: change.of, rates: Rates::of(change) }
     }
 }

@@ -9,6 +9,7 @@ mod schema;
 mod table;
 mod timeline;
 mod transitions;
+mod wakes;
 
 pub use diff::{passed_line, write_diff_table};
 pub use diff_schema::{diff_document, write_diff_jsonl};

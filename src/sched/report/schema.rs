@@ -15,7 +15,7 @@ use crate::sched::model::{self, Frame, Row, Stack, Window};
 /// `command` is `sched` or `profile`. Rows come with their stacks.
 pub fn document<'a>(command: &str, window: &'a Window, rows: &[&'a Row]) -> impl Serialize + 'a {
     let body = Body { facts: Facts::of(window), stacks: rows.iter().map(|row| RowOut::of(row, window)).collect() };
-    Envelope::new(command, window.captured_at, Target::of(&window.target), Quality::of(window), body)
+    Envelope::new(command, window.captured_at, &window.target, Quality::of(window), body)
 }
 
 /// A header, one line a row, a summary.
@@ -35,7 +35,7 @@ pub fn write_jsonl(command: &str, window: &Window, rows: &[&Row], out: &mut impl
     }
     #[derive(Serialize)]
     struct Empty {}
-    let header = Envelope::new(command, window.captured_at, Target::of(&window.target), Quality::of(window), Empty {}).header();
+    let header = Envelope::new(command, window.captured_at, &window.target, Quality::of(window), Empty {}).header();
     write_line(out, &header)?;
     for row in rows {
         write_line(out, &Line { r#type: "stack", row: RowOut::of(row, window) })?;
@@ -92,31 +92,6 @@ impl<'a> Facts<'a> {
             trigger: window.trigger.as_ref().map(|(trigger, seen)| TriggerOut { when: &trigger.text, seen: *seen }),
             before: window.before.iter().map(GlanceOut::of).collect(),
             stops: window.stops.as_ref().map(|stops| stops.iter().map(|stop| StopOut::of(stop, window)).collect()),
-        }
-    }
-}
-
-#[derive(Serialize)]
-pub(super) struct Target<'a> {
-    pid: u32,
-    start_ticks: u64,
-    exe: &'a str,
-    go_version: &'a str,
-    main_module: &'a str,
-    stripped: bool,
-    build_mode: &'a str,
-}
-
-impl<'a> Target<'a> {
-    pub(super) fn of(target: &'a model::TargetFacts) -> Self {
-        Target {
-            pid: target.pid,
-            start_ticks: target.start_ticks,
-            exe: &target.exe,
-            go_version: &target.go_version,
-            main_module: &target.main_module,
-            stripped: target.stripped,
-            build_mode: &target.build_mode,
         }
     }
 }

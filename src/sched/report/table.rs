@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::before;
+use super::{before, wakes};
 use crate::error::{Error, Result};
 use crate::output::{Align, Page, Paint, Style, Table, count, duration};
+use crate::sched::analyze::wakes::trees;
 use crate::sched::analyze::{Account, By, Group, Share, by_reason, grouped, shares};
-use crate::sched::model::{Bound, Class, Frame, Row, Stack, Stop, StopKind, Tier, Transitions, Waits, Waker, Window};
+use crate::sched::model::{Bound, Class, Frame, Row, Stack, Stop, StopKind, Tier, Transitions, Waits, Window};
 use crate::target::frames;
 
 /// Stacks shown of each class.
@@ -119,23 +120,13 @@ impl<W: Write> Report<'_, W> {
             self.line(&text)?;
             self.frames(window, blocked.stack)?;
         }
+        let table = wakes::table(&trees(&transitions.wakes, &window.stacks), limit);
+        if table.is_empty() {
+            return Ok(());
+        }
         self.blank()?;
         self.heading("WHO ENDED THE WAITS")?;
-        for path in transitions.wakes.iter().take(limit) {
-            self.line(&format!("{:>9}  {}", time(path.ns), count(path.count, "time")))?;
-            for (depth, hop) in path.hops.iter().enumerate() {
-                let reason = hop.reason.as_deref().unwrap_or("not known");
-                let waker = match hop.by {
-                    Waker::Goroutine(stack) => leaf(window, stack),
-                    Waker::Network => "the network".to_owned(),
-                    Waker::Timer => "a timer".to_owned(),
-                    Waker::Scheduler => "the runtime".to_owned(),
-                };
-                let indent = "   ".repeat(depth);
-                self.line(&format!("           {indent}{} ({}) <- {waker}", leaf(window, hop.stack), reason))?;
-            }
-        }
-        Ok(())
+        self.table(&table)
     }
 
     fn account(&mut self, window: &Window, account: &Account) -> io::Result<()> {
@@ -417,12 +408,6 @@ pub(super) fn label(class: Class) -> &'static str {
         Class::Waiting => "waiting",
         Class::Scheduler => "scheduler",
     }
-}
-
-/// The innermost frame that is not the runtime's.
-fn leaf(window: &Window, stack: u32) -> String {
-    let leaf = window.stacks.get(stack as usize).and_then(|stack| frames::innermost(stack, false));
-    leaf.map_or_else(|| "[unknown]".to_owned(), name)
 }
 
 fn name(frame: &Frame) -> String {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::schema::{FrameOut, WaitsOut};
+use crate::sched::analyze::wakes::{Node, WaitIn, WakerIn, trees};
 use crate::sched::model::{Blocked, Hop, RunLatency, Stop, Transitions, WakePath, Waker, Window};
 
 #[derive(Serialize)]
@@ -10,6 +11,7 @@ pub(super) struct TransitionsOut<'a> {
     run_latency: Vec<RunLatencyOut<'a>>,
     blocked: Vec<BlockedOut<'a>>,
     wakes: Vec<WakeOut<'a>>,
+    wake_trees: Vec<NodeOut<'a>>,
     unpaired: u64,
 }
 
@@ -51,6 +53,43 @@ struct HopOut<'a> {
     woken_by: Option<StackOut<'a>>,
     #[serde(flatten)]
     at: StackOut<'a>,
+}
+
+/// The same waits by function, as trees: a root has no `waker`, a waker has a `wait` where it had been waiting itself meanwhile.
+#[derive(Serialize)]
+struct NodeOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waker: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait: Option<WaitOut<'a>>,
+    count: u64,
+    blocked_ns: u64,
+    woken_by: Vec<NodeOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct WaitOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+impl<'a> NodeOut<'a> {
+    fn of(node: Node<'a>) -> Self {
+        let (waker, function) = match node.waker {
+            None => (None, None),
+            Some(WakerIn::Goroutine(function)) => (Some("goroutine"), function),
+            Some(WakerIn::Network) => (Some("network"), None),
+            Some(WakerIn::Timer) => (Some("timer"), None),
+            Some(WakerIn::Scheduler) => (Some("scheduler"), None),
+        };
+        let wait = node.wait.map(|WaitIn { function, reason }| WaitOut { function, reason });
+        let woken_by = node.woken_by.into_iter().map(NodeOut::of).collect();
+        NodeOut { waker, function, wait, count: node.count, blocked_ns: node.ns, woken_by }
+    }
 }
 
 /// A stop of the world, or a collection.
@@ -111,6 +150,7 @@ impl<'a> TransitionsOut<'a> {
             run_latency: transitions.run_latency.iter().map(run_latency).collect(),
             blocked: transitions.blocked.iter().map(blocked).collect(),
             wakes: transitions.wakes.iter().map(wake).collect(),
+            wake_trees: trees(&transitions.wakes, &window.stacks).into_iter().map(NodeOut::of).collect(),
             unpaired: transitions.unpaired,
         }
     }
