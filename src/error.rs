@@ -15,6 +15,8 @@ pub enum Kind {
     Io,
     /// The command worked and found something that was asked to fail on (exit 1).
     Findings,
+    /// A signal came before there was anything to show (exit 130).
+    Interrupted,
     /// Who reads our output has gone (`| head`): end quietly (exit 0).
     ClosedPipe,
 }
@@ -27,6 +29,7 @@ impl Kind {
             Kind::Permission => 4,
             Kind::Io => 5,
             Kind::Findings => 1,
+            Kind::Interrupted => 130,
             Kind::ClosedPipe => 0,
         }
     }

@@ -8,7 +8,7 @@ mod window;
 
 use goscope::output::Style;
 use goscope::sched::analyze::{Account, by_function, grouped};
-use goscope::sched::model::{Class, Hop, Row, WakePath, Waker, Window};
+use goscope::sched::model::{Class, Hop, Item, Payer, Plan, Row, Tier, WakePath, Waker, Window};
 use goscope::sched::report::{self, Weight};
 use serde_json::{Value, json};
 use window::window;
@@ -63,6 +63,34 @@ fn lines() {
             assert_eq!((&lines[0]["type"], &lines.last().unwrap()["type"]), (&"header".into(), &"summary".into()));
         }
     }
+}
+
+#[test]
+fn plans() {
+    let schema = schema::document("sched-plan");
+    let item = |payer, what: &'static str| Item { what: what.into(), payer, per_second: 1000.0, ns_each: 2500.0 };
+    let probes = Plan {
+        tier: Tier::Switches,
+        hz: 97,
+        switch_stacks: true,
+        items: vec![item(Payer::Target, "switches"), item(Payer::Host, "others")],
+    };
+    let none = Plan { tier: Tier::Counters, items: Vec::new(), ..probes.clone() };
+    let window = window();
+    let json = |limit| {
+        let plans = [none.clone(), probes.clone()];
+        serde_json::to_value(report::plan_document(&plans, &plans[1], limit, &window.target, window.captured_at)).unwrap()
+    };
+    let document = json(2.0);
+    schema::check(&schema, &document, &[]);
+    assert_eq!(document["tiers"][1], document["chosen"]);
+    assert_eq!(
+        (&document["chosen"]["target_percent"], &document["tiers"][0]["sample_hz"], &document["max_overhead_percent"]),
+        (&json!(0.25), &json!(null), &json!(2.0))
+    );
+    let unlimited = json(f64::INFINITY);
+    schema::check(&schema, &unlimited, &[]);
+    assert_eq!(unlimited.get("max_overhead_percent"), None);
 }
 
 #[test]

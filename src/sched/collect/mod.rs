@@ -87,10 +87,15 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
     while ended.is_none() {
         let left = options.length.map_or(ROUND, |length| length.saturating_sub(begin.elapsed()));
         let gone = process.check().err();
-        let over = left.is_zero() || stop() || too_much_lost(stream.as_ref(), options, begin.elapsed(), &mut quality);
+        let interrupted = !left.is_zero() && stop();
+        let over = left.is_zero() || interrupted || too_much_lost(stream.as_ref(), options, begin.elapsed(), &mut quality);
         if over || gone.is_some() {
             if let Some(gone) = gone {
                 quality.warnings.push(format!("the window ended early: {}", gone.message));
+            }
+            if let Some(asked) = options.length.filter(|_| interrupted) {
+                let (seen, asked) = (begin.elapsed().as_secs_f64(), asked.as_secs_f64());
+                quality.warnings.push(format!("a signal ended the window after {seen:.1} of {asked:.1} seconds"));
             }
             // What follows takes its time too, and all figures are to be of one window.
             ended = Some((nanos(begin.elapsed()), ThreadTimes::read(process)));

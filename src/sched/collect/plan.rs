@@ -22,20 +22,29 @@ pub struct Rates {
     pub other_switches: f64,
     /// CPUs that the target keeps busy.
     pub busy_cpus: f64,
-    /// Goroutines put on a P; only where it was asked for.
+    /// Stops of the world, collections and assists; only for a tier that watches them.
+    pub rare: f64,
+    /// Goroutines put on a P; only for tier 3.
     pub executes: f64,
 }
 
-/// Looks on for `window`, with the cheapest probes: switches are counted, and with `transitions` the dispatches of goroutines too.
+/// Looks on for `window`, with the cheapest probes that count what `tier` tells.
 ///
 /// Errors: as [`Probes::attach`].
-pub fn rates(process: &GoProcess, window: Duration, transitions: bool) -> Result<Rates> {
-    let execute = if transitions { sites::find(process, &[Site::Execute]) } else { Vec::new() };
-    let sites = execute.into_iter().flatten().collect();
+pub fn rates(process: &GoProcess, window: Duration, tier: Tier) -> Result<Rates> {
+    let mut wanted = Vec::new();
+    if tier >= Tier::Rare {
+        wanted.extend(Site::RARE);
+    }
+    if tier >= Tier::Transitions {
+        wanted.push(Site::Execute);
+    }
+    let sites = sites::find(process, &wanted).into_iter().flatten().collect();
     let stream =
         Stream::new(Probes::attach(process, &Wanted { sample_hz: None, switches: Some(Switches::Counted), sites, links: Links::Best })?);
     let (threads, host, begin) = (ThreadTimes::read(process), host_switches(), Instant::now());
-    let (before, hits_before) = (stream.counted(), stream.hits(Site::Execute));
+    let hits = |sites: &[Site]| sites.iter().map(|&site| stream.hits(site)).sum::<u64>();
+    let (before, rare, executes) = (stream.counted(), hits(&Site::RARE), hits(&[Site::Execute]));
     std::thread::sleep(window);
     let per_second = |events: u64| events as f64 / begin.elapsed().as_secs_f64();
     let counted = stream.counted();
@@ -47,7 +56,8 @@ pub fn rates(process: &GoProcess, window: Duration, transitions: bool) -> Result
         idle_switches,
         other_switches: (per_second(host_switches().saturating_sub(host)) - goroutine_switches - idle_switches).max(0.0),
         busy_cpus: per_second(busy) / 1e9,
-        executes: per_second(stream.hits(Site::Execute) - hits_before),
+        rare: per_second(hits(&Site::RARE) - rare),
+        executes: per_second(hits(&[Site::Execute]) - executes),
     })
 }
 
@@ -59,9 +69,9 @@ fn host_switches() -> u64 {
 }
 
 /// The prices that a tier needs, measured. Errors: as [`Probes::attach`].
-pub fn prices(process: &GoProcess, transitions: bool) -> Result<Prices> {
+pub fn prices(process: &GoProcess, tier: Tier) -> Result<Prices> {
     let mut prices = price::switches(process)?;
-    if transitions {
+    if tier >= Tier::Rare {
         price::sites(process, &mut prices)?;
     }
     Ok(prices)
@@ -78,6 +88,9 @@ pub fn plan(options: &Options, rates: &Rates, prices: &Prices) -> Plan {
         items.push(item("context switches without one", Payer::Target, rates.idle_switches, prices.switch_counted));
         items.push(item("samples of its CPUs", Payer::Target, samples, prices.sample()));
         items.push(item("context switches of all others", Payer::Host, rates.other_switches, prices.switch_other));
+    }
+    if options.tier >= Tier::Rare {
+        items.push(item("stops of the world, collections, assists", Payer::Target, rates.rare, prices.site_stack));
     }
     if options.tier >= Tier::Transitions {
         // As often as a goroutine is put on a P, one was made ready and one went to wait.

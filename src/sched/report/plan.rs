@@ -1,10 +1,13 @@
-//! What looking will cost, in words and as a table.
+//! What looking will cost, in words, as a table, and as `schemas/sched-plan.json` has it.
 
 use std::io::Write;
+use std::time::SystemTime;
+
+use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::output::{Align, Style, Table};
-use crate::sched::model::{Item, Payer, Plan, Tier};
+use crate::output::{Align, Envelope, Style, Table};
+use crate::sched::model::{Item, Payer, Plan, TargetFacts, Tier};
 
 /// One line: the tier, its price, and what makes it up.
 pub fn line(plan: &Plan) -> String {
@@ -51,6 +54,69 @@ pub fn write(plans: &[Plan], chosen: &Plan, limit: f64, out: &mut impl Write, st
     table.write_to(out, style).map_err(Error::write)?;
     let limit = if limit.is_finite() { format!("at most {limit} % of one CPU") } else { "no limit".to_owned() };
     writeln!(out, "\nWithout --tier and with {limit}: {}", line(chosen)).map_err(Error::write)
+}
+
+/// `--format json`; no `max_overhead_percent` when there is no limit.
+pub fn document<'a>(plans: &'a [Plan], chosen: &'a Plan, limit: f64, target: &'a TargetFacts, at: SystemTime) -> impl Serialize + 'a {
+    let body = Body {
+        max_overhead_percent: limit.is_finite().then_some(limit),
+        chosen: PlanOut::of(chosen),
+        tiers: plans.iter().map(PlanOut::of).collect(),
+    };
+    Envelope::new("sched-plan", at, target, Quality { warnings: [] }, body)
+}
+
+#[derive(Serialize)]
+struct Quality {
+    warnings: [&'static str; 0],
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_overhead_percent: Option<f64>,
+    chosen: PlanOut<'a>,
+    tiers: Vec<PlanOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct PlanOut<'a> {
+    tier: u8,
+    off_cpu_stacks: bool,
+    sample_hz: Option<u32>,
+    target_percent: f64,
+    host_percent: f64,
+    items: Vec<ItemOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct ItemOut<'a> {
+    what: &'a str,
+    paid_by: &'static str,
+    per_second: f64,
+    ns_each: f64,
+    percent: f64,
+}
+
+impl<'a> PlanOut<'a> {
+    fn of(plan: &'a Plan) -> Self {
+        let probes = plan.tier > Tier::Counters;
+        PlanOut {
+            tier: plan.tier.number(),
+            off_cpu_stacks: probes && plan.switch_stacks,
+            sample_hz: probes.then_some(plan.hz),
+            target_percent: plan.percent(Payer::Target),
+            host_percent: plan.percent(Payer::Host),
+            items: plan.items.iter().map(ItemOut::of).collect(),
+        }
+    }
+}
+
+impl<'a> ItemOut<'a> {
+    fn of(item: &'a Item) -> Self {
+        let paid_by = if item.payer == Payer::Target { "target" } else { "others" };
+        ItemOut { what: &item.what, paid_by, per_second: item.per_second, ns_each: item.ns_each, percent: item.percent() }
+    }
 }
 
 fn micros(ns: f64) -> String {
