@@ -191,6 +191,10 @@ impl Probes {
         self.single_links
     }
 
+    pub(super) fn has_sites(&self) -> bool {
+        self.uprobes.is_some() || self.single_links > 0
+    }
+
     fn attach_clock(&mut self, hz: u32) -> Result<()> {
         let cpus: Vec<u32> = self.rings.iter().map(|(cpu, _)| *cpu).collect();
         let found: &mut PerfEvent = self.program("on_sample")?;

@@ -136,9 +136,10 @@ impl Stream {
         self.probes.counter(counter::SITE_HITS + site as u32).iter().sum()
     }
 
-    /// What the probes of switches and samples took while the kernel timed them, in nanoseconds.
-    pub fn probes_ns(&self) -> u64 {
-        ["on_switch", "on_wakeup", "on_sample"].iter().map(|program| self.probes.run_stats(program).0).sum()
+    /// What the probes took while the kernel timed them, in nanoseconds; `None` with uprobes, whose traps nobody times.
+    pub fn probes_ns(&self) -> Option<u64> {
+        let timed = ["on_switch", "on_wakeup", "on_sample"];
+        (!self.probes.has_sites()).then(|| timed.iter().map(|program| self.probes.run_stats(program).0).sum())
     }
 
     pub fn late(&self) -> u64 {

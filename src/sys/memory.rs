@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::LazyLock;
 
 /// One piece to copy: `len` bytes at `address` in the other process, to `offset` in the destination buffer.
 #[derive(Debug, Clone, Copy)]
@@ -75,9 +76,33 @@ pub fn read_pieces_from_file(mem: &File, pieces: &[Piece], buffer: &mut [u8]) ->
     Ok(pieces.len())
 }
 
-/// CLOCK_MONOTONIC of goscope's own time namespace, in nanoseconds.
+/// CLOCK_MONOTONIC of the first time namespace, in nanoseconds: what BPF programs tell.
 pub fn monotonic_ns() -> i64 {
-    clock_ns(libc::CLOCK_MONOTONIC)
+    static OWN_OFFSET_NS: LazyLock<i64> = LazyLock::new(|| {
+        let text = std::fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
+        parse_monotonic_offset(&text).unwrap_or(0)
+    });
+    clock_ns(libc::CLOCK_MONOTONIC) - *OWN_OFFSET_NS
+}
+
+/// What a time namespace adds to CLOCK_MONOTONIC, in nanoseconds, from `/proc/PID/timens_offsets` (time_namespaces(7)).
+pub fn parse_monotonic_offset(text: &str) -> Option<i64> {
+    let line = text.lines().find(|line| line.starts_with("monotonic"))?;
+    let mut words = line.split_whitespace().skip(1).map(|word| word.parse::<i64>());
+    words.next()?.ok()?.checked_mul(1_000_000_000)?.checked_add(words.next()?.ok()?)
+}
+
+/// CPU time that a process has used so far, threads that have ended included, in nanoseconds. `None` when it has gone.
+pub fn cpu_ns_of(pid: u32) -> Option<u64> {
+    let mut clock = 0;
+    // SAFETY: `clock` is valid for the call to fill.
+    if unsafe { libc::clock_getcpuclockid(pid as libc::pid_t, &mut clock) } != 0 {
+        return None;
+    }
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec for the kernel to fill; of a clock that is no more it says so.
+    let read = unsafe { libc::clock_gettime(clock, &mut time) } == 0;
+    read.then(|| u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap_or(0))
 }
 
 /// Time since 1970, in nanoseconds.

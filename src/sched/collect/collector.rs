@@ -97,6 +97,11 @@ impl<'a> Collector<'a> {
         self.walks.wait()
     }
 
+    /// A walk at least.
+    pub fn has_seen(&self) -> bool {
+        !self.walks.is_first()
+    }
+
     /// When the window begins, by CLOCK_MONOTONIC.
     pub fn starts_at(&mut self, begin_ns: u64) {
         self.begin_ns = begin_ns;

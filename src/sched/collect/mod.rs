@@ -22,7 +22,7 @@ use crate::probes::price::time_programs;
 use crate::probes::queue::QueueHistogram;
 use crate::probes::sites::{self, Found, Site};
 use crate::probes::{Links, Probes, Stream, Switches, Wanted};
-use crate::sys::memory::{monotonic_ns, own_cpu_ns};
+use crate::sys::memory::{cpu_ns_of, monotonic_ns, own_cpu_ns};
 use crate::target::runtime::GoProcess;
 
 use collector::{Collector, Named};
@@ -79,6 +79,10 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
     let mut cost = Cost { attach_ns: nanos(attaching.elapsed()), plan, ..Cost::default() };
     let timing = stream.as_ref().and_then(|_| time_programs().ok());
     let (cpu_before, threads_before) = (own_cpu_ns(), ThreadTimes::read(process));
+    // Threads that end take their own accounts with them, and the process that of all at its end: so it is read again and again.
+    let target_cpu = || cpu_ns_of(process.process.pid);
+    let target_cpu_before = target_cpu().unwrap_or(0);
+    let mut target_cpu_after = target_cpu_before;
     // Attaching takes its time and is no part of the window.
     let (captured_at, begin) = (SystemTime::now(), Instant::now());
     let begin_ns = monotonic_ns().max(0) as u64;
@@ -87,10 +91,15 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
     while ended.is_none() {
         let left = options.length.map_or(ROUND, |length| length.saturating_sub(begin.elapsed()));
         let gone = process.check().err();
+        target_cpu_after = target_cpu().unwrap_or(target_cpu_after);
         let interrupted = !left.is_zero() && stop();
         let over = left.is_zero() || interrupted || too_much_lost(stream.as_ref(), options, begin.elapsed(), &mut quality);
         if over || gone.is_some() {
             if let Some(gone) = gone {
+                // Gone before anything was seen: there is nothing to show.
+                if !collector.has_seen() {
+                    return Err(gone);
+                }
                 quality.warnings.push(format!("the window ended early: {}", gone.message));
             }
             if let Some(asked) = options.length.filter(|_| interrupted) {
@@ -101,7 +110,7 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
             ended = Some((nanos(begin.elapsed()), ThreadTimes::read(process)));
             collector.ends_now();
             if let Some(stream) = &mut stream {
-                cost.probes_ns = timing.is_some().then(|| stream.probes_ns());
+                cost.probes_ns = stream.probes_ns().filter(|_| timing.is_some());
                 let detaching = Instant::now();
                 stream.stop();
                 cost.detach_ns = nanos(detaching.elapsed());
@@ -115,9 +124,12 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
             None => std::thread::sleep(pause),
         }
     }
+    if process.process.status().is_ok_and(|status| status.state == 'T') {
+        quality.warnings.push("the process is stopped (SIGSTOP): nothing of it runs until SIGCONT".to_owned());
+    }
     let (length_ns, threads_after) = ended.unwrap_or_default();
     let threads = threads_after.since(&threads_before);
-    cost.target_cpu_ns = threads.iter().map(|thread| thread.on_cpu_ns).sum();
+    cost.target_cpu_ns = target_cpu_after.saturating_sub(target_cpu_before);
     let mut cpu_queue = None;
     if let Some(stream) = stream {
         quality.losses = stream.losses();

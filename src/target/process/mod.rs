@@ -20,6 +20,7 @@ pub use status::{Stat, Status};
 
 use super::elf::Elf;
 use crate::error::{Error, Result};
+use crate::sys::memory::parse_monotonic_offset;
 use crate::sys::pidfd;
 
 /// Held by a pidfd and by an open /proc/PID, whose files answer ESRCH once this very process is gone.
@@ -219,15 +220,11 @@ impl Process {
         }
     }
 
-    /// CLOCK_MONOTONIC of the process minus ours, in nanoseconds: differs only in another time namespace.
+    /// CLOCK_MONOTONIC of the process minus [`monotonic_ns`](crate::sys::memory::monotonic_ns), in nanoseconds: not 0 only in a time
+    /// namespace.
     pub fn clock_offset_ns(&self) -> i64 {
-        let of = |pid: &str| -> Option<i64> {
-            let text = fs::read_to_string(format!("/proc/{pid}/timens_offsets")).ok()?;
-            let line = text.lines().find(|l| l.starts_with("monotonic"))?;
-            let mut words = line.split_whitespace().skip(1).map(|w| w.parse::<i64>());
-            Some(words.next()?.ok()? * 1_000_000_000 + words.next()?.ok()?)
-        };
-        of(&self.pid.to_string()).unwrap_or(0) - of("self").unwrap_or(0)
+        let text = fs::read_to_string(format!("/proc/{}/timens_offsets", self.pid)).unwrap_or_default();
+        parse_monotonic_offset(&text).unwrap_or(0)
     }
 
     /// `kind` as below /proc/PID/ns: `user`, `pid`, `mnt`, `net`, `cgroup`, `time`. `None` without permission or kernel support.
