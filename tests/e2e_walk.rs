@@ -87,7 +87,7 @@ fn assert_equals_snapshot(go: &GoProcess, about: &str) {
     for goroutine in at_rest(&expected) {
         let record = records[&goroutine.id];
         let (pcs, cut) = &walker.stacks()[record.stack as usize];
-        assert_eq!((pcs.len(), *cut), (0, Some(Cut::Depth)), "{about}");
+        assert_eq!((pcs.len(), *cut), (0, Some(Cut::NotRead)), "{about}");
         let whole = walked[&goroutine.id];
         assert_eq!(Walked { stack: whole.stack, labels: whole.labels, ..record }, whole, "{about}: without stacks");
     }

@@ -322,16 +322,20 @@ fn denied() -> bool {
 
 pub(super) fn cannot(what: &str, error: &dyn std::error::Error) -> Error {
     // The library's messages name the step; the kernel's own word is at the end of the chain.
-    let mut texts = vec![error.to_string()];
+    let mut text = error.to_string();
     let mut next = error.source();
+    let mut out_of_files = false;
     while let Some(source) = next {
-        texts.push(source.to_string());
+        let more = source.to_string();
+        out_of_files |= source.downcast_ref::<io::Error>().is_some_and(|error| error.raw_os_error() == Some(libc::EMFILE));
+        // Some errors of the loader say what their cause says.
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
         next = source.source();
     }
-    texts.dedup();
-    let text = texts.join(": ");
-    if std::env::var_os("DBG").is_some() {
-        eprintln!("{text}");
+    if out_of_files {
+        return Error::io(format!("cannot {what}: this process may have no more open files")).hint("raise the limit: ulimit -n 1024");
     }
     let text: String = text.lines().next().unwrap_or_default().chars().take(300).collect();
     let failed = Error::permission(format!("cannot {what}")).because(io::Error::other(text));

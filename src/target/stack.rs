@@ -51,7 +51,7 @@ impl FrameKind {
 /// Why a stack is incomplete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cut {
-    /// The goroutine runs and its thread was not read (`--no-stop`, busy, another debugger).
+    /// The goroutine runs and its thread was not read (`--no-stop`, busy, another debugger), or stacks were not looked at.
     NotRead,
     /// It kept moving through every retry.
     Moving,
@@ -72,7 +72,7 @@ pub enum Cut {
 impl Cut {
     pub fn as_str(self) -> &'static str {
         match self {
-            Cut::NotRead => "running, not read",
+            Cut::NotRead => "not read",
             Cut::Moving => "kept moving",
             Cut::NotResident => "stack not resident",
             Cut::UnknownPc => "unknown return address",

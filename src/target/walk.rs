@@ -33,7 +33,7 @@ const MAX_PS: i32 = 1 << 16;
 pub enum Depth {
     /// Its record and its stack.
     Stacks,
-    /// Its record only, at a fraction of the cost: no labels, and every stack is an empty one with the mark `Cut::Depth`.
+    /// Its record only, at a fraction of the cost: no labels, and every stack is an empty one with the mark `Cut::NotRead`.
     Records,
 }
 
@@ -206,7 +206,7 @@ impl<'a> Walker<'a> {
         let mut requests: Vec<Request> = share.iter().map(|&g| Request::new(g, self.layout.size)).collect();
         let mut bytes = Vec::new();
         self.reader.memory.read_batch(&mut requests, &mut bytes)?;
-        let no_stack = self.reader.raw.stacks.number(&[], Some(Cut::Depth));
+        let no_stack = self.reader.raw.stacks.number(&[], Some(Cut::NotRead));
         for request in &requests {
             let record = request.outcome.ok().and_then(|at| bytes.get(at..at + self.layout.size));
             let record = record.map(|bytes| Record::parse(request.address, bytes, &self.layout));

@@ -37,6 +37,7 @@ pub struct Walks<'a> {
     before: Option<Seen>,
     next: Instant,
     depth: Depth,
+    without_stacks: u64,
     alive_ns: u64,
     quality: Quality,
     /// Of the first walk.
@@ -93,6 +94,7 @@ impl<'a> Walks<'a> {
             before: None,
             next: Instant::now(),
             depth: Depth::Stacks,
+            without_stacks: 0,
             alive_ns: 0,
             quality: Quality::default(),
             present: Vec::new(),
@@ -115,6 +117,7 @@ impl<'a> Walks<'a> {
         self.number_new(tally);
         let took = Duration::from_nanos(walk.took_ns);
         self.next = Instant::now() + SHORTEST.max(took.div_f64(OWN_SHARE)).mul_f64(self.jitter.next());
+        self.without_stacks += u64::from(self.depth == Depth::Records);
         self.depth = if took > LONG { Depth::Records } else { Depth::Stacks };
         self.quality.walks += 1;
         self.quality.torn += walk.quality.torn;
@@ -215,5 +218,11 @@ impl<'a> Walks<'a> {
         quality.torn = self.quality.torn;
         quality.skipped = self.quality.skipped;
         quality.not_resident = self.quality.not_resident;
+        if self.without_stacks > 0 {
+            quality.warnings.push(format!(
+                "{} of {} walks read states and reasons but no stacks, for there are so many goroutines: that time is without a stack",
+                self.without_stacks, self.quality.walks
+            ));
+        }
     }
 }
