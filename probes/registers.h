@@ -19,5 +19,5 @@
 #define FRAME_POINTER BY_MACHINE(bp,    regs[29])
 #define PC            BY_MACHINE(ip,    pc)
 
-/* amd64 has it on the stack, arm64 in the link register, which the site is the first to store. */
+/* On amd64 the call put it on the stack, on arm64 into the link register. */
 #define RETURN_ADDRESS(registers) BY_MACHINE(user_word((registers)->sp), (registers)->regs[30])

@@ -1,5 +1,5 @@
-//! On arm64 a site is the instruction that makes the frame, behind the stack check: the first one that stores the return address or
-//! moves sp. The kernel steps it. It simulates the stack check's branch for less, but a function that grows its stack passes that twice.
+//! On arm64 a site is the instruction behind the stack check, with which the frame begins: the return address is still in x30, and sp
+//! the caller's. The kernel steps it. It simulates the check's branch for less, but a function that grows its stack passes that twice.
 //!
 //! The instructions are those that the Go assembler writes (`cmd/internal/obj/arm64/obj7.go`: `stacksplit`, `preprocess`); names are of
 //! the Arm Architecture Reference Manual.
@@ -48,7 +48,7 @@ fn is_b_ls(word: u32) -> bool {
 }
 
 /// STR (immediate), pre-indexed by a negative offset: `str x30, [sp, #-n]!`. For big frames SUB (immediate): `sub x20, sp, #n`, in
-/// Go 1.18 `sub x27, sp, #n`; the registers are stored below the new sp first, and sp moved after that.
+/// Go 1.18 `sub x27, sp, #n`: the return address is stored there before sp is moved.
 fn makes_frame(word: u32) -> bool {
     word & 0xfff0_0fff == 0xf810_0ffe || matches!(word & 0xff80_03ff, 0xd100_03f4 | 0xd100_03fb)
 }
