@@ -23,7 +23,8 @@ ALWAYS_INLINE u32 user_u32(u64 address)
 	return word;
 }
 
-/* The M of a thread of the target: g in thread-local storage is g0, gsignal or curg, and each knows its m. 0 for a thread of C. */
+/* The M of a thread of the target: g in thread-local storage is g0, gsignal or curg, and each knows its m. 0 for a thread of C.
+ * On arm64 only programs with cgo keep g there (runtime/tls_arm64.s: save_g); of others it stands in R28 alone. */
 ALWAYS_INLINE u64 m_of(u64 thread_pointer)
 {
 	u64 g = thread_pointer ? user_word(thread_pointer + (s64)tls_g) : 0;

@@ -60,9 +60,20 @@ struct pid___g {
 	struct upid___g numbers[1];
 } CORE;
 
+#ifdef __TARGET_ARCH_arm64
+/* arch/arm64/include/asm/processor.h */
+#define THREAD_POINTER uw.tp_value
+struct thread_struct___g {
+	struct {
+		unsigned long tp_value;
+	} uw;
+} CORE;
+#else
+#define THREAD_POINTER fsbase
 struct thread_struct___g {
 	unsigned long fsbase;
 } CORE;
+#endif
 
 struct task_struct___g {
 	unsigned int __state;
@@ -78,9 +89,13 @@ struct task_struct___old {
 	long state;
 } CORE;
 
-/* arch/x86/include/asm/ptrace.h, as the kernel hands it to uprobes and perf events. */
+/* arch/{x86,arm64}/include/asm/ptrace.h, as the kernel hands it to uprobes and perf events. */
 struct pt_regs {
+#ifdef __TARGET_ARCH_arm64
+	u64 regs[31], sp, pc, pstate;
+#else
 	u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+#endif
 };
 
 #define READ_FIELD(dst, pointer, field) bpf_probe_read_kernel(&(dst), sizeof(dst), __builtin_preserve_access_index(&(pointer)->field))

@@ -2,6 +2,7 @@
  *
  * Every process of the host runs through on_switch, so it first compares two numbers and returns. */
 #include "go.h"
+#include "registers.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -157,7 +158,7 @@ ALWAYS_INLINE u32 tid_of(struct task_struct___g *task)
 ALWAYS_INLINE u64 thread_pointer(struct task_struct___g *task)
 {
 	u64 base = 0;
-	READ_FIELD(base, task, thread.fsbase);
+	READ_FIELD(base, task, thread.THREAD_POINTER);
 	return base;
 }
 
@@ -180,14 +181,17 @@ ALWAYS_INLINE u64 add_stacks(void *ctx, struct stacked *record, int with_kernel)
 	u64 at = 0;
 	struct pt_regs user = {};
 	bpf_probe_read_kernel(&user, sizeof(user), registers);
-	record->ip = user.ip;
+	record->ip = user.PC;
 	record->sp = user.sp;
-	record->bp = user.bp;
+	record->bp = user.FRAME_POINTER;
+#ifndef __TARGET_ARCH_arm64
+	/* For unwind tables of C. Those of arm64 want x19 to x28 and x30, which the record has no words for. */
 	record->bx = user.bx;
 	record->r12 = user.r12;
 	record->r13 = user.r13;
 	record->r14 = user.r14;
 	record->r15 = user.r15;
+#endif
 	record->kernel_frames = record->user_frames = record->top_bytes = record->c_caller_bytes = 0;
 	if (with_kernel) {
 		got = bpf_get_stack(ctx, record->data, MAX_KERNEL_FRAMES * 8, 0);
@@ -381,14 +385,14 @@ int on_sample(void *ctx)
 	return 0;
 }
 
-/* Return addresses by frame pointers. The site is where the caller's frame pointer still stands and the return address lies at sp. */
+/* Return addresses by frame pointers. The site is where the caller's frame pointer still stands. */
 ALWAYS_INLINE u32 site_stack(u64 *pcs, struct pt_regs *ctx)
 {
-	u64 bp = ctx->bp;
+	u64 bp = ctx->FRAME_POINTER;
 	u64 pair[2];
 	u32 n;
-	pcs[0] = ctx->ip;
-	pcs[1] = user_word(ctx->sp);
+	pcs[0] = ctx->PC;
+	pcs[1] = RETURN_ADDRESS(ctx);
 	for (n = 2; n < SITE_FRAMES; n++) {
 		if (!bp || bpf_probe_read_user(pair, sizeof(pair), (void *)bp))
 			break;
@@ -420,13 +424,13 @@ ALWAYS_INLINE void tell(struct pt_regs *ctx, struct transition *record, u32 site
 	send(ctx, &record->head, size);
 }
 
-/* Arguments stand in AX, BX, CX, DI (ABIInternal), g in R14; at the sites they are as the caller set them. */
+/* At the sites the registers are as the caller set them. */
 SEC("uprobe")
 int on_site(struct pt_regs *ctx)
 {
 	struct transition record = {};
 	u32 site = bpf_get_attach_cookie(ctx);
-	u64 m = user_word(ctx->r14 + g_m), curg, p, g;
+	u64 m = user_word(ctx->G + g_m), curg, p, g;
 	count(SITE_HITS + (site & (SITES - 1)));
 	curg = m ? user_word(m + m_curg) : 0;
 	p = m ? user_word(m + m_p) : 0;
@@ -436,22 +440,22 @@ int on_site(struct pt_regs *ctx)
 	record.by_go_pc = curg ? user_word(curg + g_go_pc) : 0;
 	switch (site) {
 	case SITE_RUNQPUT:
-		subject(&record, ctx->bx);
-		record.p = (s32)user_u32(ctx->ax + p_id);
+		subject(&record, ctx->ARGUMENT_1);
+		record.p = (s32)user_u32(ctx->ARGUMENT_0 + p_id);
 		tell(ctx, &record, site, 1);
 		return 0;
 	case SITE_NETPOLLREADY:
 		/* internal/poll modes: 'r', 'w', and both added. A word of 0, 1 or 2 is no goroutine (runtime/netpoll.go: pdReady, pdWait). */
-		record.reason = ctx->cx;
-		if ((u32)ctx->cx == 'r' || (u32)ctx->cx == 'r' + 'w') {
-			g = user_word(ctx->bx + poll_rg);
+		record.reason = ctx->ARGUMENT_2;
+		if ((u32)ctx->ARGUMENT_2 == 'r' || (u32)ctx->ARGUMENT_2 == 'r' + 'w') {
+			g = user_word(ctx->ARGUMENT_1 + poll_rg);
 			if (g > 2) {
 				subject(&record, g);
 				tell(ctx, &record, site, 0);
 			}
 		}
-		if ((u32)ctx->cx == 'w' || (u32)ctx->cx == 'r' + 'w') {
-			g = user_word(ctx->bx + poll_wg);
+		if ((u32)ctx->ARGUMENT_2 == 'w' || (u32)ctx->ARGUMENT_2 == 'r' + 'w') {
+			g = user_word(ctx->ARGUMENT_1 + poll_wg);
 			if (g > 2) {
 				subject(&record, g);
 				tell(ctx, &record, site, 0);
@@ -461,18 +465,18 @@ int on_site(struct pt_regs *ctx)
 	case SITE_GOSCHED:
 	case SITE_EXECUTE:
 	case SITE_GODEAD:
-		subject(&record, ctx->ax);
+		subject(&record, ctx->ARGUMENT_0);
 		tell(ctx, &record, site, 0);
 		return 0;
 	case SITE_GOPARK:
-		subject(&record, ctx->r14);
-		record.reason = ctx->cx & 0xff;
+		subject(&record, ctx->G);
+		record.reason = ctx->ARGUMENT_2 & 0xff;
 		tell(ctx, &record, site, 1);
 		return 0;
 	case SITE_GC_START:
 	case SITE_STW_BEGIN:
 		subject(&record, curg);
-		record.reason = ctx->ax & 0xff;
+		record.reason = ctx->ARGUMENT_0 & 0xff;
 		tell(ctx, &record, site, 1);
 		return 0;
 	default:

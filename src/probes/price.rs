@@ -163,7 +163,7 @@ pub fn sites(process: &GoProcess, prices: &mut Prices) -> Result<()> {
     let map = parse_maps(&own).into_iter().find(holds).ok_or_else(|| Error::io("goscope's own code is not mapped"))?;
     let free = undisturbed(|| calibrate::hit(stage.g, HITS));
     for (site, with_stack) in [(Site::Gopark, true), (Site::Execute, false)] {
-        let found = Found { site, function: "goscope", address, file_offset: address - map.start + map.offset, emulated: true };
+        let found = Found { site, function: "goscope", address, file_offset: address - map.start + map.offset };
         let place = Place::own(calibrate::set_g(stage.g))?;
         let wanted = Wanted { sample_hz: None, switches: None, sites: vec![found], links: Links::Best };
         let attached = Probes::attach_at(process, &place, &wanted)?;
