@@ -25,12 +25,14 @@ pub struct LabelReader<'a> {
     goid_and_labels: Option<(u64, u64)>,
     /// When, in ns, and how many collections had ended.
     cycles: VecDeque<(u64, u32)>,
+    /// There was a set to read.
+    needed: bool,
 }
 
 impl<'a> LabelReader<'a> {
     pub fn new(process: &'a GoProcess) -> Self {
         let goid_and_labels = process.layout.get(Field::GGoid).zip(process.layout.get(Field::GLabels));
-        LabelReader { process, memory: process.memory(), goid_and_labels, cycles: VecDeque::new() }
+        LabelReader { process, memory: process.memory(), goid_and_labels, cycles: VecDeque::new(), needed: false }
     }
 
     /// Sets by address, of goroutines at the time of their events, none of which is older than `oldest_ns`. `cycles` tells time and the
@@ -52,6 +54,11 @@ impl<'a> LabelReader<'a> {
                     found.insert(go.labels, (set, self.holds(&go)));
                 }
             }
+        }
+        // Most programs have no such sets: nobody pays for a history of collections that nobody asks for.
+        self.needed |= !found.is_empty();
+        if !self.needed {
+            return FxHashMap::default();
         }
         // A set that was reachable at its event outlives a collection that was under way by then.
         let now = cycles();
