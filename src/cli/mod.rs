@@ -47,7 +47,8 @@ When several apply: 2, 3, 4, 5, then 1.";
 /// Look into a running Go process from outside: no code change, no agent, no restart
 ///
 /// A TARGET is a process id, or a name: that of the executable, of the process (comm), or the last
-/// element of the main module's path. The target is only read, never written to.
+/// element of the main module's path. The target is only read, never written to; but `sched --tier 2` and
+/// `--tier 3` set uprobes, breakpoints of the kernel, while they look.
 #[derive(Debug, Parser)]
 #[command(name = "goscope", version, long_version = LONG_VERSION, max_term_width = 100)]
 #[command(disable_help_subcommand = true, after_help = EXIT_CODES)]
@@ -102,6 +103,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         Color::Always => ColorChoice::Always,
         Color::Never => ColorChoice::Never,
     });
+    let args = help_as_option(args);
     let parsed =
         environment::without_empty(command.clone()).try_get_matches_from(&args).and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
@@ -111,6 +113,15 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         }
         Err(error) => Parsed::Exit(print_clap_error(&error, environment::culprit(&error, &command, &args), color)),
     }
+}
+
+/// `goscope help` and `goscope help sched diff`: what many type first. A subcommand of that name would stand in every list.
+fn help_as_option(mut args: Vec<OsString>) -> Vec<OsString> {
+    if args.get(1).is_some_and(|word| word == "help") {
+        args.remove(1);
+        args.push("--help".into());
+    }
+    args
 }
 
 /// clap prints its own errors and help before `--color` is parsed, so that one flag is looked up first.
@@ -156,6 +167,8 @@ fn usage_error(text: &str) -> Error {
     let words = |paragraph: &str| paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
     let first = words(paragraphs.next().unwrap_or_default());
     let hints = paragraphs.flat_map(|paragraph| paragraph.lines()).map(words).filter(|line| !line.is_empty());
+    // No command takes values that begin so.
+    let hints = hints.filter(|line| !line.starts_with("tip: to pass '-"));
     let hints = hints.map(|line| match line.strip_prefix("tip: ") {
         Some(tip) => tip.to_owned(),
         None => line.replacen("Usage: ", "usage: ", 1).replacen("For more", "for more", 1),
@@ -180,8 +193,23 @@ mod tests {
         assert_eq!(error.hints, ["usage: goscope info <TARGET>", "for more information, try '--help'."]);
         let error = usage_error(&parse(&["goscope", "ps", "--format", "xml"]));
         assert_eq!(error.message, "invalid value 'xml' for '--format <FORMAT>' [possible values: table, json, jsonl]");
+        let error = usage_error(&parse(&["goscope", "ps", "--nothing"]));
+        assert!(error.hints[0].starts_with("usage: goscope ps"), "{error:?}");
         let error = usage_error(&parse(&["goscope", "pss"]));
         assert!(error.hints[0].contains("a similar subcommand exists: 'ps'"), "{error:?}");
+    }
+
+    #[test]
+    fn help_is_taken_for_the_option() {
+        let parse = |words: &[&str]| {
+            let args = help_as_option(words.iter().map(OsString::from).collect());
+            Cli::command().try_get_matches_from(args).unwrap_err()
+        };
+        assert_eq!(parse(&["goscope", "help"]).kind(), ErrorKind::DisplayHelp);
+        let of_diff = parse(&["goscope", "help", "sched", "diff"]);
+        assert_eq!(of_diff.kind(), ErrorKind::DisplayHelp);
+        assert!(of_diff.to_string().contains("Usage: goscope sched diff"), "{of_diff}");
+        assert_eq!(help_as_option(vec!["goscope".into(), "ps".into(), "help".into()]), ["goscope", "ps", "help"]);
     }
 
     #[test]
