@@ -128,7 +128,7 @@ fn a_hundred_times_attached_and_detached_under_load_a_target_answers_as_ever() {
         alone.push(p99(&mut client));
     }
     let (alone, looked_at) = (median(alone), median(looked_at));
-    eprintln!("ALONE {alone} LOOKED {looked_at}");
+
     assert!(looked_at <= 2 * alone, "p99 {looked_at} ns while attaching and detaching, {alone} ns else");
     assert_untouched(server.pid());
     assert_unharmed(&mut server.fixture);

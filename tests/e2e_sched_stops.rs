@@ -39,8 +39,12 @@ fn assert_one_for_each_call(looked: &Looked, stops: &[&Value], calls: &str, goid
     for stop in stops {
         let (begin, end) = span(stop);
         let makers = calls.iter().filter(|call| call.0 <= begin && end <= call.1).count();
-        let near: Vec<_> = calls.iter().filter(|call| call.0 <= end && begin <= call.1).map(|call| (begin - call.0, call.1 - end)).collect();
-        assert_eq!(makers, 1, "{about}: {begin} to {end} is in no call, or in several; distances to the edges of those at that time: {near:?}");
+        let near: Vec<_> =
+            calls.iter().filter(|call| call.0 <= end && begin <= call.1).map(|call| (begin - call.0, call.1 - end)).collect();
+        assert_eq!(
+            makers, 1,
+            "{about}: {begin} to {end} is in no call, or in several; distances to the edges of those at that time: {near:?}"
+        );
         assert_eq!(number(stop, "goroutine"), goid, "{about}");
     }
     let whole = |call: &&(i64, i64)| from <= call.0 && call.1 <= to;

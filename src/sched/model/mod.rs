@@ -373,7 +373,7 @@ pub struct Stop {
     pub kind: StopKind,
     /// From when on, by CLOCK_MONOTONIC.
     pub begin_ns: u64,
-    /// From the wish to stop (to collect) to the start of the world (to mark termination).
+    /// From the wish to stop until the Ps run again; from the wish to collect to mark termination.
     pub ns: u64,
     /// Who asked for it.
     pub goid: u64,
