@@ -125,12 +125,18 @@ fn assert_as_many(looked: &Looked, histogram: &str, told: &[&Value], about: &str
     assert!((count.start() - 1..=count.end() + 1).contains(&n), "{about}: {n} stops told, {count:?} in {histogram}");
 }
 
-/// As long together, give or take a tenth.
-fn assert_as_long(looked: &Looked, histogram: &str, told: &[&Value], about: &str) {
-    let Some((_, sum)) = counted(looked, histogram) else { return };
-    let told = told.iter().map(|stop| number(stop, "duration_ns")).sum::<i64>() as f64;
-    let fits = (sum.start() * 0.9..=sum.end() * 1.1).contains(&told);
-    assert!(fits, "{about}: {told} ns told, {sum:?} in {histogram}");
+/// At least as long together as the runtime says, but for a tenth: its figures of the collector leave out what comes after mark termination,
+/// until all run again (runtime/mgc.go: gcMarkTermination takes the time before it starts the world), and those of others what comes before
+/// the scheduler's lock is taken, which on a busy machine may be long for one of them.
+fn assert_as_long(looked: &Looked, collector: &[&Value], others: &[&Value], about: &str) {
+    for (histogram, stops) in [("/gc/pauses:seconds", collector), ("/sched/pauses/total/other:seconds", others)] {
+        let told: i64 = stops.iter().map(|stop| number(stop, "duration_ns")).sum();
+        if let Some((_, sum)) = counted(looked, histogram) {
+            assert!(told as f64 >= sum.start() * 0.9, "{about}: {told} ns told, {sum:?} in {histogram}");
+        }
+    }
+    let each = others.iter().map(|stop| number(stop, "duration_ns")).collect();
+    assert_same_middle(looked, "/sched/pauses/total/other:seconds", each, about);
 }
 
 /// The median of what is told is in the middle third of the runtime's.
@@ -157,8 +163,7 @@ fn stops_are_as_many_as_in_the_runtimes_own_histograms() {
         let (collector, others) = world(looked);
         assert_as_many(looked, "/gc/pauses:seconds", &collector, about);
         assert_as_many(looked, "/sched/pauses/total/other:seconds", &others, about);
-        // The collector's own figures leave out how long it takes to start the world after mark termination.
-        assert_as_long(looked, "/sched/pauses/total/other:seconds", &others, about);
+        assert_as_long(looked, &collector, &others, about);
     });
 }
 
@@ -212,13 +217,9 @@ fn a_goroutine_that_cannot_be_preempted_is_told_as_the_last_to_give_up_its_p() {
         let is_held = |stop: &&&Value| stop["last"]["goroutine"].as_i64() == Some(holder) && on_stack(&stop["last"], "main.holdP");
         let held = others.iter().filter(is_held).count();
         assert!(others.len() >= 20 && held * 10 >= others.len() * 8, "{about}: {held} of {}", others.len());
-        assert_as_long(looked, "/sched/pauses/total/other:seconds", &others, about);
-        let each = |stops: &[&Value], ns: &dyn Fn(&Value) -> Option<i64>| stops.iter().filter_map(|stop| ns(stop)).collect::<Vec<i64>>();
-        let whole = |stop: &Value| stop["duration_ns"].as_i64();
-        let held = |stop: &Value| stop["last"]["held_ns"].as_i64();
-        assert_same_middle(looked, "/gc/pauses:seconds", each(&collector, &whole), about);
-        assert_same_middle(looked, "/sched/pauses/total/other:seconds", each(&others, &whole), about);
-        assert_same_middle(looked, "/sched/pauses/stopping/gc:seconds", each(&collector, &held), about);
-        assert_same_middle(looked, "/sched/pauses/stopping/other:seconds", each(&others, &held), about);
+        assert_as_long(looked, &collector, &others, about);
+        let held = |stops: &[&Value]| stops.iter().filter_map(|stop| stop["last"]["held_ns"].as_i64()).collect();
+        assert_same_middle(looked, "/sched/pauses/stopping/gc:seconds", held(&collector), about);
+        assert_same_middle(looked, "/sched/pauses/stopping/other:seconds", held(&others), about);
     });
 }
