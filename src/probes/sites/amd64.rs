@@ -28,6 +28,12 @@ pub fn site_in(code: &[u8], start: u64, push: bool) -> Option<u64> {
     first_jump
 }
 
+/// The address of the first call of a function. The kernel emulates calls too.
+pub fn call_in(code: &[u8], start: u64, callee: Option<u64>) -> Option<u64> {
+    let calls = |instruction: &Instruction| instruction.is_call_near() && Some(instruction.near_branch_target()) == callee;
+    Decoder::with_ip(64, code, start, DecoderOptions::NONE).into_iter().find(calls).map(|instruction| instruction.ip())
+}
+
 fn is_push_rbp(instruction: &Instruction) -> bool {
     instruction.mnemonic() == Mnemonic::Push && instruction.op0_register() == Register::RBP
 }
@@ -48,6 +54,16 @@ mod tests {
     /// cmp rsp,[r14+16]; jbe +5
     const CHECK: [u8; 6] = [0x49, 0x3b, 0x66, 0x10, 0x76, 0x05];
     const PUSH: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
+
+    #[test]
+    fn a_call_is_found_by_whom_it_calls() {
+        // nop; call 0x1010; call 0x2000
+        let code = [0x90, 0xe8, 0x0a, 0, 0, 0, 0xe8, 0xf5, 0x0f, 0, 0];
+        assert_eq!(call_in(&code, 0x1000, Some(0x1010)), Some(0x1001));
+        assert_eq!(call_in(&code, 0x1000, Some(0x2000)), Some(0x1006));
+        assert_eq!(call_in(&code, 0x1000, Some(0x3000)), None);
+        assert_eq!(call_in(&code, 0x1000, None), None);
+    }
 
     #[test]
     fn a_frame_pointer_that_is_pushed_is_the_site() {

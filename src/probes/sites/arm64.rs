@@ -22,6 +22,17 @@ pub fn site_in(code: &[u8], start: u64) -> Option<u64> {
     Some(start + 4 * at as u64)
 }
 
+/// The address of the first call of a function, which the kernel simulates. BL: 26 bits of a distance in instructions.
+pub fn call_in(code: &[u8], start: u64, callee: Option<u64>) -> Option<u64> {
+    let words = code.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word));
+    let mut calls = words.enumerate().filter(|(_, word)| word >> 26 == 0b10_0101).map(|(i, word)| {
+        let distance = i64::from((word << 6).cast_signed() >> 6) * 4;
+        let at = start + 4 * i as u64;
+        (at, at.wrapping_add_signed(distance))
+    });
+    calls.find(|(_, to)| Some(*to) == callee).map(|(at, _)| at)
+}
+
 /// How many instructions the stack check has; 0 where a function begins without one.
 fn stack_check(words: &[u32]) -> usize {
     match words {
@@ -93,6 +104,16 @@ mod tests {
         assert_eq!(site(&[0xf940_0f90, 0xd100_83f1, CMP_X17_X16, B_LS, STR_LR]), Some(0x1010));
         // Functions that may not grow the stack have no check.
         assert_eq!(site(&[STR_LR]), Some(0x1000));
+    }
+
+    #[test]
+    fn a_call_is_found_by_whom_it_calls() {
+        // nop; bl .-4; b .+8; bl .+8
+        let code: Vec<u8> = [0xd503_201f_u32, 0x97ff_ffff, 0x1400_0002, 0x9400_0002].iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(call_in(&code, 0x1000, Some(0x1000)), Some(0x1004));
+        assert_eq!(call_in(&code, 0x1000, Some(0x1014)), Some(0x100c));
+        assert_eq!(call_in(&code, 0x1000, Some(0x1010)), None);
+        assert_eq!(call_in(&code, 0x1000, None), None);
     }
 
     #[test]

@@ -34,10 +34,16 @@ pub enum Site {
     GcStart = 12,
     GcEnd = 13,
     Assist = 14,
+    /// Whoever runs on a P is asked to give it up.
+    Preemptone = 15,
+    /// A P that ran stops for whoever stops the world.
+    Gcstopm = 16,
+    /// The same, for its goroutine makes a system call.
+    Gcwait = 17,
 }
 
 impl Site {
-    pub const ALL: [Site; 14] = [
+    pub const ALL: [Site; 17] = [
         Site::Runqput,
         Site::Netpollready,
         Site::Gosched,
@@ -52,11 +58,15 @@ impl Site {
         Site::GcStart,
         Site::GcEnd,
         Site::Assist,
+        Site::Preemptone,
+        Site::Gcstopm,
+        Site::Gcwait,
     ];
     /// What tells how long goroutines wait, for what and for whom.
     pub const TRANSITIONS: [Site; 5] = [Site::Runqput, Site::Netpollready, Site::Gosched, Site::Execute, Site::Gopark];
-    /// Rare: less than some hundred a second.
-    pub const RARE: [Site; 5] = [Site::StwBegin, Site::StwEnd, Site::GcStart, Site::GcEnd, Site::Assist];
+    /// Rare: some ten a second, and one or two more for each P that runs when the world is stopped. `preemptone` is also called by sysmon,
+    /// every 10 ms for a goroutine that runs so long (runtime/proc.go: retake).
+    pub const RARE: [Site; 7] = [Site::StwBegin, Site::StwEnd, Site::GcStart, Site::GcEnd, Site::Preemptone, Site::Gcstopm, Site::Gcwait];
 
     pub fn from_number(number: u32) -> Option<Site> {
         Site::ALL.into_iter().find(|site| *site as u32 == number)
@@ -80,6 +90,10 @@ impl Site {
             Site::GcStart => "runtime.gcStart",
             Site::GcEnd => "runtime.gcMarkTermination",
             Site::Assist => "runtime.gcAssistAlloc1",
+            Site::Preemptone => "runtime.preemptone",
+            Site::Gcstopm => "runtime.gcstopm",
+            Site::Gcwait if version < GoVersion::new(26, 0) => "runtime.entersyscall_gcwait",
+            Site::Gcwait => "runtime.entersyscallHandleGCWait",
         }
     }
 }
@@ -113,13 +127,20 @@ pub fn find(process: &GoProcess, sites: &[Site]) -> Vec<Result<Found, Missing>> 
 pub fn find_in(elf: &Elf, module: &Module, version: GoVersion, sites: &[Site]) -> Vec<Result<Found, Missing>> {
     let names: Vec<&'static str> = sites.iter().map(|site| site.function(version)).collect();
     let functions = module.pclntab.find_names(&names);
+    let wakep = module.pclntab.find_names(&["runtime.wakep"]).into_iter().flatten().next();
+    let wakep = wakep.map(|func| module.text + u64::from(func.start));
     let one = |((&site, function), func): ((&Site, &'static str), Option<Func>)| {
         let missing = |reason: &str| Missing { site, function, reason: reason.to_owned() };
         let func = func.ok_or_else(|| missing("the binary has no such function"))?;
         let start = module.text + u64::from(func.start);
-        let len = u64::from(func.end.saturating_sub(func.start)).min(64);
+        let looked_at = if site == Site::StwEnd { 4096 } else { 64 };
+        let len = u64::from(func.end.saturating_sub(func.start)).min(looked_at);
         let code = elf.read_address_vec(start, len).map_err(|_| missing("its code cannot be read"))?;
         let at = match elf.machine {
+            // When the Ps run again, and the runtime takes the time: `now` in runtime/proc.go: startTheWorldWithSema.
+            _ if site == Site::StwEnd && wakep.is_none() => return Err(missing("the binary has no runtime.wakep")),
+            Machine::Amd64 if site == Site::StwEnd => amd64::call_in(&code, start, wakep),
+            Machine::Arm64 if site == Site::StwEnd => arm64::call_in(&code, start, wakep),
             Machine::Amd64 => amd64::site_in(&code, start, version >= GoVersion::new(21, 0)),
             Machine::Arm64 => arm64::site_in(&code, start),
         };

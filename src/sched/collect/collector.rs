@@ -213,9 +213,9 @@ impl<'a> Collector<'a> {
             Event::Transition(_) if self.broken => {}
             Event::Transition(transition) => {
                 let pcs = stacks.get(transition.stack);
-                let stack = self.site_stacks.number(self.process, &mut self.tally, transition.stack, pcs);
+                let stack = self.site_stacks.number(self.process, &mut self.tally, &transition, pcs);
                 self.follower.iter_mut().for_each(|follower| follower.on(&transition, stack, pcs));
-                self.stops.iter_mut().for_each(|stops| stops.on(&transition, stack));
+                self.stops.iter_mut().for_each(|stops| stops.on(&transition, stack, pcs));
                 let reasons = &self.process.runtime.wait_reasons;
                 self.timeline.iter_mut().for_each(|timeline| timeline.transition(&transition, stack, reasons));
             }

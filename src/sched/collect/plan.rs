@@ -22,7 +22,7 @@ pub struct Rates {
     pub other_switches: f64,
     /// CPUs that the target keeps busy.
     pub busy_cpus: f64,
-    /// Stops of the world, collections and assists; only for a tier that watches them.
+    /// Stops of the world and collections; only for a tier that watches them.
     pub rare: f64,
     /// Goroutines put on a P; only for tier 3.
     pub executes: f64,
@@ -90,7 +90,7 @@ pub fn plan(options: &Options, rates: &Rates, prices: &Prices) -> Plan {
         items.push(item("context switches of all others", Payer::Host, rates.other_switches, prices.switch_other));
     }
     if options.tier >= Tier::Rare {
-        items.push(item("stops of the world, collections, assists", Payer::Target, rates.rare, prices.site_stack));
+        items.push(item("stops of the world and collections", Payer::Target, rates.rare, prices.site_stack));
     }
     if options.tier >= Tier::Transitions {
         // As often as a goroutine is put on a P, one was made ready and one went to wait.

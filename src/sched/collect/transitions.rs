@@ -220,19 +220,30 @@ pub struct Numbers(Vec<Option<u32>>);
 
 impl Numbers {
     /// `None` for an event that came without a stack.
-    pub fn number(&mut self, process: &GoProcess, tally: &mut Tally, raw: u32, addresses: &[u64]) -> Option<u32> {
-        let raw = raw as usize;
+    pub fn number(&mut self, process: &GoProcess, tally: &mut Tally, event: &Transition, addresses: &[u64]) -> Option<u32> {
+        let raw = event.stack as usize;
         if let Some(Some(known)) = self.0.get(raw) {
             return Some(*known);
         }
         (!addresses.is_empty()).then(|| {
-            let (pcs, cut) = stack(process, addresses);
+            let (pcs, cut) = match event.site {
+                Site::Gcstopm if !in_prologue(process, addresses) => {
+                    stack(process, &[&addresses[..1], addresses.get(2..).unwrap_or_default()].concat())
+                }
+                _ => stack(process, addresses),
+            };
             let number = tally.stack(Vec::new(), pcs, cut);
             self.0.resize(self.0.len().max(raw + 1), None);
             self.0[raw] = Some(number);
             number
         })
     }
+}
+
+/// The innermost function has not set up its frame yet.
+fn in_prologue(process: &GoProcess, pcs: &[u64]) -> bool {
+    let innermost = pcs.first().and_then(|&pc| lookup(&process.module, process.bias, pc));
+    innermost.and_then(|(func, offset)| process.module.pclntab.sp_delta(&func, offset)) == Some(0)
 }
 
 /// The site itself, then return addresses, up to the first one that is not Go's.
