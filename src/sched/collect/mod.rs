@@ -93,7 +93,14 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
         let gone = process.check().err();
         target_cpu_after = target_cpu().unwrap_or(target_cpu_after);
         let interrupted = !left.is_zero() && stop();
-        let over = left.is_zero() || interrupted || too_much_lost(stream.as_ref(), options, begin.elapsed(), &mut quality);
+        let too_much = || {
+            let stream = stream.as_ref().filter(|_| options.tier >= Tier::Transitions)?;
+            let plan = cost.plan.as_ref();
+            too_much_lost(stream, begin.elapsed()).or_else(|| dearer_than_told(stream, plan?, begin.elapsed()))
+        };
+        let too_much = if left.is_zero() || interrupted { None } else { too_much() };
+        let over = left.is_zero() || interrupted || too_much.is_some();
+        quality.warnings.extend(too_much);
         if over || gone.is_some() {
             if let Some(gone) = gone {
                 // Gone before anything was seen: there is nothing to show.
@@ -165,23 +172,36 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
     })
 }
 
+/// What is said of a window that ends so early is said after so long.
+const SETTLED: Duration = Duration::from_millis(200);
+
 /// Transitions can come faster than anybody can read them: then the window ends, rather than load the target for nothing.
-fn too_much_lost(stream: Option<&Stream>, options: &Options, after: Duration, quality: &mut Quality) -> bool {
-    const SETTLED: Duration = Duration::from_millis(200);
+fn too_much_lost(stream: &Stream, after: Duration) -> Option<String> {
     const MOST: f64 = 0.05;
-    if options.tier < Tier::Transitions || after < SETTLED {
-        return false;
-    }
-    let (sent, lost) = stream.map_or((0, 0), Stream::sent_and_lost);
-    let too_much = lost as f64 > MOST * sent as f64;
-    if too_much {
-        quality.warnings.push(format!(
+    let (sent, lost) = stream.sent_and_lost();
+    (after >= SETTLED && lost as f64 > MOST * sent as f64).then(|| {
+        format!(
             "the window was ended after {} ms: {lost} of {sent} events were lost, for transitions come faster than they can be read; \
              --tier 1 or a quieter moment sees more",
             after.as_millis()
-        ));
-    }
-    too_much
+        )
+    })
+}
+
+/// A price was told, and taken: a window in which transitions come much more often than just before ends.
+fn dearer_than_told(stream: &Stream, plan: &Plan, after: Duration) -> Option<String> {
+    const TIMES: f64 = 2.0;
+    /// A second. Fewer cost next to nothing.
+    const ALWAYS: f64 = 20_000.0;
+    let told = plan::transitions_told(plan);
+    let met = Site::TRANSITIONS.iter().map(|&site| stream.hits(site)).sum::<u64>() as f64 / after.as_secs_f64();
+    (after >= SETTLED && met > ALWAYS.max(TIMES * told)).then(|| {
+        format!(
+            "the window was ended after {} ms: {met:.0} transitions a second cost more than twice what was told for {told:.0}; ask again, \
+             or take --tier 1",
+            after.as_millis()
+        )
+    })
 }
 
 /// What a tier watches of the runtime; a site that this binary does not have is named.

@@ -77,6 +77,9 @@ pub fn prices(process: &GoProcess, tier: Tier) -> Result<Prices> {
     Ok(prices)
 }
 
+/// The most frequent ones, which make the price of tier 3.
+const TRANSITIONS: [&str; 3] = ["runqput", "gopark", "execute"];
+
 /// The price of one way to look.
 pub fn plan(options: &Options, rates: &Rates, prices: &Prices) -> Plan {
     let mut items = Vec::new();
@@ -94,11 +97,17 @@ pub fn plan(options: &Options, rates: &Rates, prices: &Prices) -> Plan {
     }
     if options.tier >= Tier::Transitions {
         // As often as a goroutine is put on a P, one was made ready and one went to wait.
-        items.push(item("runqput", Payer::Target, rates.executes, prices.site_stack));
-        items.push(item("gopark", Payer::Target, rates.executes, prices.site_stack));
-        items.push(item("execute", Payer::Target, rates.executes, prices.site_plain));
+        let [runqput, gopark, execute] = TRANSITIONS;
+        items.push(item(runqput, Payer::Target, rates.executes, prices.site_stack));
+        items.push(item(gopark, Payer::Target, rates.executes, prices.site_stack));
+        items.push(item(execute, Payer::Target, rates.executes, prices.site_plain));
     }
     Plan { tier: options.tier, hz: options.hz, switch_stacks: options.switch_stacks, items }
+}
+
+/// How many transitions a second a plan told of.
+pub fn transitions_told(plan: &Plan) -> f64 {
+    plan.items.iter().filter(|item| TRANSITIONS.contains(&&*item.what)).map(|item| item.per_second).sum()
 }
 
 fn item(what: &'static str, payer: Payer, per_second: f64, ns_each: f64) -> Item {
@@ -152,6 +161,13 @@ mod tests {
         let rates = Rates { goroutine_switches: 1_000.0, idle_switches: 10_000.0, ..Rates::default() };
         // 1,000 x 4 us and 10,000 x 0.3 us.
         assert!((plan(&ASKED, &rates, &PRICES).percent(Payer::Target) - 0.7).abs() < 1e-9);
+    }
+
+    #[test]
+    fn transitions_are_told_by_tier_3_alone() {
+        let rates = Rates { goroutine_switches: 10.0, executes: 5_000.0, rare: 3.0, ..Rates::default() };
+        let told = |tier| transitions_told(&plan(&Options { tier, ..ASKED }, &rates, &PRICES));
+        assert_eq!((told(Tier::Rare), told(Tier::Transitions)), (0.0, 15_000.0));
     }
 
     #[test]
