@@ -8,7 +8,7 @@ use super::collector::names_creator;
 use super::labels::Labels;
 use super::switches::Interval;
 use crate::probes::wire::Stacked;
-use crate::sched::model::{Class, FrameKind, Row, Source, Stack};
+use crate::sched::model::{Class, Frame, FrameKind, Row, Source, Stack};
 use crate::target::names::StackNames;
 use crate::target::stack::Cut;
 use crate::target::unwind::Pc;
@@ -126,7 +126,9 @@ impl Tally {
         let mut rows: Vec<Row> = Vec::with_capacity(self.sums.len());
         for (key, sum) in self.sums {
             let stack = &stacks[key.stack as usize];
-            let assists = stack.frames.iter().any(|frame| &*frame.function == "runtime.gcAssistAlloc");
+            // The second on the system stack: up to Go 1.20 frame pointers leave out who called systemstack.
+            let assists = |frame: &Frame| matches!(&*frame.function, "runtime.gcAssistAlloc" | "runtime.gcAssistAlloc1");
+            let assists = stack.frames.iter().any(assists);
             let sampled = (u128::from(cpu_ns) * u128::from(sum.samples)).checked_div(u128::from(samples)).unwrap_or(0) as u64;
             let creator = creators.entry(key.go_pc).or_insert_with(|| (key.go_pc != 0).then(|| names.creation(key.go_pc).function));
             rows.push(Row {

@@ -139,16 +139,23 @@ impl<'a> Walks<'a> {
     fn key(&self, goroutine: &Walked, told: Told) -> Option<Key> {
         let reason = || self.reasons.get(usize::from(goroutine.wait_reason)).copied().unwrap_or(0);
         let text = self.process.runtime.wait_reasons.get(usize::from(goroutine.wait_reason)).map_or("", |text| &**text);
+        let runs = match goroutine.status {
+            Status::Running | Status::Copystack => true,
+            // Who works for the collector or stops the world runs on, and says that it waits (runtime/proc.go: casGToWaitingForSuspendG); who
+            // does wait has no M.
+            Status::Waiting => goroutine.m.is_some(),
+            _ => false,
+        };
         let (class, reason) = match goroutine.status {
+            _ if runs && told != Told::Walks => return None,
             // runtime/runtime2.go: `GC assist marking`, `GC assist wait`.
             Status::Waiting if text.starts_with("GC assist") => (Class::GcAssist, reason()),
+            _ if runs => (Class::OnCpu, 0),
             Status::Waiting | Status::Leaked => (Class::Waiting, reason()),
             Status::Runnable | Status::Preempted => (Class::Runnable, 0),
             Status::Syscall if told == Told::Switches => return None,
-            Status::Running | Status::Copystack if told != Told::Walks => return None,
             Status::Syscall => (Class::Syscall, 0),
-            Status::Running | Status::Copystack => (Class::OnCpu, 0),
-            Status::Idle | Status::Dead => return None,
+            Status::Idle | Status::Dead | Status::Running | Status::Copystack => return None,
         };
         let labels = goroutine.labels.and_then(|set| self.labels.get(set as usize).copied()).unwrap_or(0);
         let stack = self.stacks.get(goroutine.stack as usize).copied()?;
