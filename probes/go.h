@@ -3,7 +3,8 @@
 #include "wire.h"
 
 const volatile u32 g_m, g_goid, g_status, g_go_pc, g_labels, g_syscall_pc, g_syscall_sp;
-const volatile u32 m_curg, m_p, m_incgo, p_id;
+const volatile u32 g_sched_sp, g_sched_pc, g_sched_bp;
+const volatile u32 m_curg, m_p, m_incgo, p_id, p_m;
 /* runtime/pprof/label.go: a slice since Go 1.24, a map before. */
 const volatile u32 labels_in_slice;
 /* From the thread pointer to the word that holds g. */

@@ -70,6 +70,17 @@ struct {
 	MAP_TYPE(value, struct stacked);
 } scratch SEC(".maps");
 
+/* Of Ps with larger numbers nobody can say who was the last to hold them. */
+#define MAX_PS 1024
+
+/* The g that each P ran when it was last asked to stop; by it a stop finds whom to tell of. */
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
+	MAP_UINT(max_entries, MAX_PS);
+	MAP_TYPE(key, u32);
+	MAP_TYPE(value, u64);
+} asked SEC(".maps");
+
 /* The number that the first namespace gives to a target known by that of another one; found at its first switch. */
 struct {
 	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
@@ -372,15 +383,11 @@ int on_sample(void *ctx)
 	return 0;
 }
 
-/* Return addresses by frame pointers. The site is where the caller's frame pointer still stands and the return address lies at sp. */
-ALWAYS_INLINE u32 site_stack(u64 *pcs, struct pt_regs *ctx)
+/* Return addresses by frame pointers, behind the first n that are known. */
+ALWAYS_INLINE u32 return_addresses(u64 *pcs, u32 n, u64 bp)
 {
-	u64 bp = ctx->bp;
 	u64 pair[2];
-	u32 n;
-	pcs[0] = ctx->ip;
-	pcs[1] = user_word(ctx->sp);
-	for (n = 2; n < SITE_FRAMES; n++) {
+	for (; n < SITE_FRAMES; n++) {
 		if (!bp || bpf_probe_read_user(pair, sizeof(pair), (void *)bp))
 			break;
 		if (!pair[1])
@@ -389,6 +396,23 @@ ALWAYS_INLINE u32 site_stack(u64 *pcs, struct pt_regs *ctx)
 		bp = pair[0];
 	}
 	return n;
+}
+
+/* The site is where the caller's frame pointer still stands and the return address lies at sp. */
+ALWAYS_INLINE u32 site_stack(u64 *pcs, struct pt_regs *ctx)
+{
+	pcs[0] = ctx->ip;
+	pcs[1] = user_word(ctx->sp);
+	return return_addresses(pcs, 2, ctx->bp);
+}
+
+/* Of a goroutine that has just given up its P (runtime/asm_amd64.s: mcall, morestack). The second is a return address only if it did so
+ * in the prologue of a function; whoever has pclntab knows. */
+ALWAYS_INLINE u32 parked_stack(u64 *pcs, u64 g)
+{
+	pcs[0] = user_word(g + g_sched_pc);
+	pcs[1] = user_word(user_word(g + g_sched_sp));
+	return return_addresses(pcs, 2, user_word(g + g_sched_bp));
 }
 
 ALWAYS_INLINE void subject(struct transition *record, u64 g)
@@ -406,7 +430,7 @@ ALWAYS_INLINE void tell(struct pt_regs *ctx, struct transition *record, u32 site
 	record->head.tid = pid_ns ? number_in_namespace(bpf_get_current_task_btf()) : (u32)bpf_get_current_pid_tgid();
 	if (with_stack)
 		record->frames = site_stack(record->pcs, ctx);
-	else
+	else if (!record->frames)
 		size = __builtin_offsetof(struct transition, pcs);
 	send(ctx, &record->head, size);
 }
@@ -417,7 +441,8 @@ int on_site(struct pt_regs *ctx)
 {
 	struct transition record = {};
 	u32 site = bpf_get_attach_cookie(ctx);
-	u64 m = user_word(ctx->r14 + g_m), curg, p, g;
+	u64 m = user_word(ctx->r14 + g_m), curg, p, g, *held;
+	u32 id;
 	count(SITE_HITS + (site & (SITES - 1)));
 	curg = m ? user_word(m + m_curg) : 0;
 	p = m ? user_word(m + m_p) : 0;
@@ -464,6 +489,31 @@ int on_site(struct pt_regs *ctx)
 	case SITE_STW_BEGIN:
 		subject(&record, curg);
 		record.reason = ctx->ax & 0xff;
+		tell(ctx, &record, site, 1);
+		return 0;
+	case SITE_PREEMPTONE:
+		/* Of a P that runs, by one who has a P himself: by whoever stops the world, not by sysmon. */
+		m = user_word(ctx->ax + p_m);
+		g = m ? user_word(m + m_curg) : 0;
+		if (!p || !g)
+			return 0;
+		record.p = (s32)user_u32(ctx->ax + p_id);
+		id = record.p;
+		bpf_map_update_elem(&asked, &id, &g, BPF_ANY);
+		subject(&record, g);
+		tell(ctx, &record, site, 0);
+		return 0;
+	case SITE_GCSTOPM:
+		id = record.p;
+		held = bpf_map_lookup_elem(&asked, &id);
+		if (held && *held) {
+			subject(&record, *held);
+			record.frames = parked_stack(record.pcs, *held);
+		}
+		tell(ctx, &record, site, 0);
+		return 0;
+	case SITE_GCWAIT:
+		subject(&record, curg);
 		tell(ctx, &record, site, 1);
 		return 0;
 	default:

@@ -100,7 +100,10 @@ enum site {
 	SITE_GC_START = 12,
 	SITE_GC_END = 13,
 	SITE_ASSIST = 14,
-	SITES = 16,
+	SITE_PREEMPTONE = 15,
+	SITE_GCSTOPM = 16,
+	SITE_GCWAIT = 17,
+	SITES = 32,
 };
 
 /* KIND_SITE: one transition. head.detail is the site. */

@@ -2,7 +2,8 @@
 //!
 //! The kernel takes any offset, also one in the middle of an instruction, and emulates only some instructions; all others it steps,
 //! ten times as dear. So a site is the first `push rbp` (Go 1.21 on), else the first conditional jump: there the arguments are as the
-//! caller set them, the return address lies at sp, and a function that grows its stack passes once more at most.
+//! caller set them, the return address lies at sp, and a function that grows its stack passes once more at most. The world goes on at the
+//! end of a function: there the site is a call, which the kernel emulates too.
 
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, Register};
 
@@ -32,10 +33,16 @@ pub enum Site {
     GcStart = 12,
     GcEnd = 13,
     Assist = 14,
+    /// Whoever runs on a P is asked to give it up.
+    Preemptone = 15,
+    /// A P that ran stops for whoever stops the world.
+    Gcstopm = 16,
+    /// The same, for its goroutine makes a system call.
+    Gcwait = 17,
 }
 
 impl Site {
-    pub const ALL: [Site; 14] = [
+    pub const ALL: [Site; 17] = [
         Site::Runqput,
         Site::Netpollready,
         Site::Gosched,
@@ -50,11 +57,15 @@ impl Site {
         Site::GcStart,
         Site::GcEnd,
         Site::Assist,
+        Site::Preemptone,
+        Site::Gcstopm,
+        Site::Gcwait,
     ];
     /// What tells how long goroutines wait, for what and for whom.
     pub const TRANSITIONS: [Site; 5] = [Site::Runqput, Site::Netpollready, Site::Gosched, Site::Execute, Site::Gopark];
-    /// Rare: less than some hundred a second.
-    pub const RARE: [Site; 5] = [Site::StwBegin, Site::StwEnd, Site::GcStart, Site::GcEnd, Site::Assist];
+    /// Rare: some ten a second, and one or two more for each P that runs when the world is stopped. `preemptone` is also called by sysmon,
+    /// every 10 ms for a goroutine that runs so long (runtime/proc.go: retake).
+    pub const RARE: [Site; 7] = [Site::StwBegin, Site::StwEnd, Site::GcStart, Site::GcEnd, Site::Preemptone, Site::Gcstopm, Site::Gcwait];
 
     pub fn from_number(number: u32) -> Option<Site> {
         Site::ALL.into_iter().find(|site| *site as u32 == number)
@@ -78,6 +89,10 @@ impl Site {
             Site::GcStart => "runtime.gcStart",
             Site::GcEnd => "runtime.gcMarkTermination",
             Site::Assist => "runtime.gcAssistAlloc1",
+            Site::Preemptone => "runtime.preemptone",
+            Site::Gcstopm => "runtime.gcstopm",
+            Site::Gcwait if version < GoVersion::new(26, 0) => "runtime.entersyscall_gcwait",
+            Site::Gcwait => "runtime.entersyscallHandleGCWait",
         }
     }
 }
@@ -107,14 +122,21 @@ pub struct Missing {
 pub fn find(process: &GoProcess, sites: &[Site]) -> Vec<Result<Found, Missing>> {
     let names: Vec<&'static str> = sites.iter().map(|site| site.function(process.version)).collect();
     let functions = process.module.pclntab.find_names(&names);
+    let wakep = process.module.pclntab.find_names(&["runtime.wakep"]).into_iter().flatten().next();
+    let wakep = wakep.map(|func| process.module.text + u64::from(func.start));
     let one = |((&site, function), func): ((&Site, &'static str), Option<Func>)| {
         let missing = |reason: &str| Missing { site, function, reason: reason.to_owned() };
         let func = func.ok_or_else(|| missing("the binary has no such function"))?;
         let start = process.module.text + u64::from(func.start);
-        let len = u64::from(func.end.saturating_sub(func.start)).min(64);
+        let looked_at = if site == Site::StwEnd { 4096 } else { 64 };
+        let len = u64::from(func.end.saturating_sub(func.start)).min(looked_at);
         let code = process.elf.read_address_vec(start, len).map_err(|_| missing("its code cannot be read"))?;
         let push = process.version >= GoVersion::new(21, 0);
-        let at = site_in(&code, start, push).ok_or_else(|| missing("it begins in a way that is not known"))?;
+        let at = match site {
+            // When the Ps run again, and the runtime takes the time: `now` in runtime/proc.go: startTheWorldWithSema.
+            Site::StwEnd => call_in(&code, start, wakep).ok_or_else(|| missing("it calls no runtime.wakep"))?,
+            _ => site_in(&code, start, push).ok_or_else(|| missing("it begins in a way that is not known"))?,
+        };
         let segment = process.elf.segment_at(at).ok_or_else(|| missing("its code is in no segment"))?;
         let file_offset = at - segment.vaddr + segment.offset;
         Ok(Found { site, function, address: at.wrapping_add(process.bias), file_offset, emulated: true })
@@ -145,6 +167,12 @@ fn site_in(code: &[u8], start: u64, push: bool) -> Option<u64> {
         }
     }
     first_jump
+}
+
+/// The address of the first call of a function.
+fn call_in(code: &[u8], start: u64, callee: Option<u64>) -> Option<u64> {
+    let calls = |instruction: &Instruction| instruction.is_call_near() && Some(instruction.near_branch_target()) == callee;
+    Decoder::with_ip(64, code, start, DecoderOptions::NONE).into_iter().find(calls).map(|instruction| instruction.ip())
 }
 
 fn is_push_rbp(instruction: &Instruction) -> bool {
@@ -187,6 +215,16 @@ mod tests {
         // cmp ecx,0x72; je +8; cmp ecx,0xe9; jne +1; test [rbx],al
         let code = [0x83, 0xf9, 0x72, 0x74, 0x08, 0x81, 0xf9, 0xe9, 0, 0, 0, 0x75, 0x01, 0x84, 0x03];
         assert_eq!(site_in(&code, 0x1000, true), Some(0x1003));
+    }
+
+    #[test]
+    fn a_call_is_found_by_whom_it_calls() {
+        // nop; call 0x1010; call 0x2000
+        let code = [0x90, 0xe8, 0x0a, 0, 0, 0, 0xe8, 0xf5, 0x0f, 0, 0];
+        assert_eq!(call_in(&code, 0x1000, Some(0x1010)), Some(0x1001));
+        assert_eq!(call_in(&code, 0x1000, Some(0x2000)), Some(0x1006));
+        assert_eq!(call_in(&code, 0x1000, Some(0x3000)), None);
+        assert_eq!(call_in(&code, 0x1000, None), None);
     }
 
     #[test]

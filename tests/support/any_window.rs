@@ -202,6 +202,7 @@ impl Numbers {
             ns: self.amount(),
             goid: self.any(),
             stack: self.maybe(|n| n.any() as u32),
+            last: self.maybe(|n| Holder { goid: n.any(), ns: n.amount(), stack: n.maybe(|n| n.any() as u32) }),
         }
     }
 

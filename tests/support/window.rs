@@ -81,8 +81,15 @@ pub fn window() -> Window {
             unpaired: 1,
         }),
         stops: Some(vec![
-            Stop { kind: StopKind::World, begin_ns: 1, ns: 25_000, goid: 4, stack: Some(0) },
-            Stop { kind: StopKind::Collection, begin_ns: 1, ns: 9_000, goid: 4, stack: None },
+            Stop {
+                kind: StopKind::World,
+                begin_ns: 1,
+                ns: 25_000,
+                goid: 4,
+                stack: Some(0),
+                last: Some(Holder { goid: 7, ns: 20_000, stack: Some(1) }),
+            },
+            Stop { kind: StopKind::Collection, begin_ns: 1, ns: 9_000, goid: 4, stack: None, last: None },
         ]),
         timeline: None,
         before: vec![Glance {

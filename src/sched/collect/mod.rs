@@ -168,9 +168,11 @@ fn too_much_lost(stream: Option<&Stream>, options: &Options, after: Duration, qu
 
 /// What a tier watches of the runtime; a site that this binary does not have is named.
 fn sites_of(process: &GoProcess, options: &Options, warnings: &mut Vec<String>) -> Vec<Found> {
-    let of_tiers: [(bool, &[Site]); 3] = [
+    let of_tiers: [(bool, &[Site]); 4] = [
         (options.tier >= Tier::Rare, &Site::RARE),
         (options.tier >= Tier::Transitions, &Site::TRANSITIONS),
+        // Some ten thousand a second where much is allocated; how long they take, samples and switches tell.
+        (options.tier >= Tier::Rare && options.timeline, &[Site::Assist]),
         // Who ends unseen would stay in a drawing for ever.
         (options.tier >= Tier::Transitions && options.timeline, &[Site::Godead]),
     ];

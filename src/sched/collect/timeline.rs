@@ -56,7 +56,7 @@ impl Recorder {
             Site::GcStart => What::GcBegin,
             Site::GcEnd => What::GcEnd,
             Site::Assist => What::AssistBegin,
-            Site::Newproc | Site::Entersyscall | Site::Exitsyscall => return,
+            Site::Newproc | Site::Entersyscall | Site::Exitsyscall | Site::Preemptone | Site::Gcstopm | Site::Gcwait => return,
         };
         let moment = at(&event.head, what);
         self.push(Moment { p: event.p, goid: event.goid, by_goid: event.by_goid, go_pc: event.go_pc, stack, ..moment });

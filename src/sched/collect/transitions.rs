@@ -212,9 +212,20 @@ fn quantiles(waits: &Histogram<u64>) -> Option<Waits> {
 /// The number of an event's stack; `None` when it came without one.
 pub fn stack_of(process: &GoProcess, tally: &mut Tally, event: &Transition) -> Option<u32> {
     (!event.pcs.is_empty()).then(|| {
-        let (pcs, cut) = stack(process, &event.pcs);
+        let (pcs, cut) = match event.site {
+            Site::Gcstopm if !in_prologue(process, &event.pcs) => {
+                stack(process, &[&event.pcs[..1], event.pcs.get(2..).unwrap_or_default()].concat())
+            }
+            _ => stack(process, &event.pcs),
+        };
         tally.stack(Vec::new(), pcs, cut)
     })
+}
+
+/// The innermost function has not set up its frame yet.
+fn in_prologue(process: &GoProcess, pcs: &[u64]) -> bool {
+    let innermost = pcs.first().and_then(|&pc| lookup(&process.module, process.bias, pc));
+    innermost.and_then(|(func, offset)| process.module.pclntab.sp_delta(&func, offset)) == Some(0)
 }
 
 /// The site itself, then return addresses, up to the first one that is not Go's.

@@ -373,10 +373,23 @@ pub struct Stop {
     pub kind: StopKind,
     /// From when on, by CLOCK_MONOTONIC.
     pub begin_ns: u64,
-    /// From the wish to stop (to collect) to the start of the world (to mark termination).
+    /// From the wish to stop until the Ps run again; from the wish to collect to mark termination.
     pub ns: u64,
     /// Who asked for it.
     pub goid: u64,
+    pub stack: Option<u32>,
+    /// Who gave up its P last; `None` when no other P ran, and for a collection.
+    pub last: Option<Holder>,
+}
+
+/// A goroutine that the world waited for in order to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// 0 when it was the scheduler, or a goroutine that got its P while the world was asked to stop.
+    pub goid: u64,
+    /// From the wish to stop until it gave up its P.
+    pub ns: u64,
+    /// Where it gave it up.
     pub stack: Option<u32>,
 }
 

@@ -128,6 +128,21 @@ pub struct Stops {
     /// One more than the stack's number; 0: none.
     #[prost(uint64, repeated, tag = "5")]
     pub stacks: Vec<u64>,
+    /// Who gave up its P last, of each stop: nothing, or goroutine, time and stack as above.
+    #[prost(message, repeated, tag = "6")]
+    pub last: Vec<Holder>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Holder {
+    #[prost(bool, tag = "1")]
+    pub known: bool,
+    #[prost(uint64, tag = "2")]
+    pub goid: u64,
+    #[prost(uint64, tag = "3")]
+    pub ns: u64,
+    #[prost(uint64, tag = "4")]
+    pub stack: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]

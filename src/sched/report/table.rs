@@ -83,6 +83,10 @@ impl<W: Write> Report<'_, W> {
                 if let Some(stack) = stop.stack {
                     self.frames(window, stack)?;
                 }
+                if let Some(last) = stop.last.as_ref().filter(|last| last.goid != 0) {
+                    self.line(&format!("{:>9}  until goroutine {} gave up its P", time(last.ns), last.goid))?;
+                    last.stack.map_or(Ok(()), |stack| self.frames(window, stack))?;
+                }
             }
             if of_kind.len() > limit {
                 let rest: u64 = of_kind.iter().skip(limit).map(|stop| stop.ns).sum();

@@ -62,6 +62,17 @@ pub(super) struct StopOut<'a> {
     goroutine: u64,
     #[serde(flatten)]
     asked_at: StackOut<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<HolderOut<'a>>,
+}
+
+/// Who gave up its P last.
+#[derive(Serialize)]
+struct HolderOut<'a> {
+    goroutine: u64,
+    held_ns: u64,
+    #[serde(flatten)]
+    at: StackOut<'a>,
 }
 
 impl<'a> StopOut<'a> {
@@ -72,6 +83,11 @@ impl<'a> StopOut<'a> {
             duration_ns: stop.ns,
             goroutine: stop.goid,
             asked_at: StackOut::of(stop.stack.unwrap_or(u32::MAX), window),
+            last: stop.last.as_ref().map(|last| HolderOut {
+                goroutine: last.goid,
+                held_ns: last.ns,
+                at: StackOut::of(last.stack.unwrap_or(u32::MAX), window),
+            }),
         }
     }
 }

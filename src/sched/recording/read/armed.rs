@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::Parsed;
 use super::tables::{Tables, of_code, same_length};
-use crate::sched::model::{Glance, Metric, Stop, Trigger};
+use crate::sched::model::{Glance, Holder, Metric, Stop, Trigger};
 use crate::sched::recording::{STOP_KINDS, proto};
 
 /// Figures of a second: whole numbers, and rates.
@@ -12,16 +12,27 @@ const NUMBERS: usize = 7;
 const RATES: usize = 2;
 
 pub fn stops_of(stops: &proto::Stops, tables: &mut Tables) -> Parsed<Vec<Stop>> {
-    let proto::Stops { kinds, begins_ns, lengths_ns, goids, stacks } = stops;
-    let n = same_length(&[kinds.len(), begins_ns.len(), lengths_ns.len(), goids.len(), stacks.len()])?;
+    let proto::Stops { kinds, begins_ns, lengths_ns, goids, stacks, last } = stops;
+    // Those of before it was told have no `last`.
+    let lasts = if last.is_empty() { kinds.len() } else { last.len() };
+    let n = same_length(&[kinds.len(), begins_ns.len(), lengths_ns.len(), goids.len(), stacks.len(), lasts])?;
     tables.charge::<Stop>(n)?;
     let mut out = Vec::with_capacity(n);
     for i in 0..n {
-        let stack = stacks[i].checked_sub(1).map(u32::try_from).transpose().map_err(|_| "a stack has no such number".to_owned())?;
+        let stack = stack_of(stacks[i])?;
+        let last = last.get(i).filter(|last| last.known).map(holder_of).transpose()?;
         let kind = of_code(&STOP_KINDS, kinds[i], "kind of stop")?;
-        out.push(Stop { kind, begin_ns: begins_ns[i], ns: lengths_ns[i], goid: goids[i], stack });
+        out.push(Stop { kind, begin_ns: begins_ns[i], ns: lengths_ns[i], goid: goids[i], stack, last });
     }
     Ok(out)
+}
+
+fn holder_of(holder: &proto::Holder) -> Parsed<Holder> {
+    Ok(Holder { goid: holder.goid, ns: holder.ns, stack: stack_of(holder.stack)? })
+}
+
+fn stack_of(number: u64) -> Parsed<Option<u32>> {
+    number.checked_sub(1).map(u32::try_from).transpose().map_err(|_| "a stack has no such number".to_owned())
 }
 
 pub fn trigger_of(trigger: &proto::Trigger, tables: &mut Tables) -> Parsed<(Trigger, f64)> {

@@ -2,7 +2,7 @@
 
 use super::tables::{Tables, code};
 use super::{proto, since_1970};
-use crate::sched::model::{Glance, Metric, Stop, Trigger};
+use crate::sched::model::{Glance, Holder, Metric, Stop, Trigger};
 use crate::sched::recording::STOP_KINDS;
 
 pub fn stops_of(stops: &[Stop]) -> proto::Stops {
@@ -11,8 +11,17 @@ pub fn stops_of(stops: &[Stop]) -> proto::Stops {
         begins_ns: stops.iter().map(|stop| stop.begin_ns).collect(),
         lengths_ns: stops.iter().map(|stop| stop.ns).collect(),
         goids: stops.iter().map(|stop| stop.goid).collect(),
-        stacks: stops.iter().map(|stop| stop.stack.map_or(0, |stack| u64::from(stack) + 1)).collect(),
+        stacks: stops.iter().map(|stop| number_of(stop.stack)).collect(),
+        last: stops.iter().map(|stop| stop.last.as_ref().map_or_else(proto::Holder::default, holder_of)).collect(),
     }
+}
+
+fn holder_of(Holder { goid, ns, stack }: &Holder) -> proto::Holder {
+    proto::Holder { known: true, goid: *goid, ns: *ns, stack: number_of(*stack) }
+}
+
+fn number_of(stack: Option<u32>) -> u64 {
+    stack.map_or(0, |stack| u64::from(stack) + 1)
 }
 
 pub fn trigger_of((trigger, seen): &(Trigger, f64), tables: &mut Tables) -> proto::Trigger {
