@@ -12,7 +12,7 @@ mod schedload;
 use serde_json::Value;
 
 use cpu_group::CpuGroup;
-use sched_truth::{Looked, assert_close, assert_shares, look, ns, on_stack};
+use sched_truth::{Looked, assert_close, assert_shares, look, look_undisturbed, ns, on_stack};
 use schedload::{Load, kind, number, spent, start, start_in};
 
 /// One sample a millisecond: a run of a thread of some milliseconds gets its part to within a sample. At 97 Hz it is a matter of luck,
@@ -193,18 +193,20 @@ fn a_quota_shows_as_time_with_a_p_and_without_a_cpu() {
     let mut load = start("quota", &["-procs", "2", "2"]);
     group.add(load.pid());
     let before = group.stat();
-    let looked = look(&mut load, "sched", 3, &SWITCHES);
+    let looked = look_undisturbed(&mut load, "sched", 3, &SWITCHES);
     let after = group.stat();
     let throttled = &looked.doc["runtime"]["throttled"];
     let (periods, told) = (number(throttled, "throttled_periods"), number(throttled, "throttled_ns"));
     assert!(periods > 0 && periods <= (after.throttled - before.throttled) as i64, "{throttled}, {before:?} to {after:?}");
     assert!(told > 0 && told <= (after.throttled_ns - before.throttled_ns) as i64, "{throttled}, {before:?} to {after:?}");
-    // Two that compute get a fifth of one CPU, and hold their P all the time but for when another goroutine takes its turn.
+    // Two that compute get a fifth of one CPU, and hold their Ps all the time: throttled, a thread keeps its P. Who else wanted a P, such as
+    // the main goroutine to answer a question, would hold one while it is throttled too, for many times the CPU it needs, and one of these
+    // would be runnable meanwhile; so nobody asks.
     let spins = |row: &Value| on_stack(row, "main.spinA") || on_stack(row, "main.spinB");
     let told = |class: &str| looked.ns(|row| row["class"] == class && spins(row));
     let (on_cpu, no_cpu, runnable) = (told("on_cpu"), told("no_cpu"), told("runnable"));
-    assert!(no_cpu >= 4 * on_cpu && no_cpu >= runnable, "{}", looked.doc["time"]);
     let both = 2 * looked.window_ns();
+    assert!(no_cpu >= 4 * on_cpu && runnable <= both / 20, "{}", looked.doc["time"]);
     assert_close("two that compute", on_cpu + no_cpu + runnable, &(both..=both), 0.05);
 }
 

@@ -6,7 +6,8 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)] // each test uses a part of it
 
 use std::ops::RangeInclusive;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -30,6 +31,28 @@ pub fn look(load: &mut Load, command: &str, seconds: u32, args: &[&str]) -> Look
     let begin = load.begin() as i64;
     let mut to_wall_ns = wall_ns(SystemTime::now()) - begin;
     let mut books = vec![(begin, Value::Null)];
+    let running = start(load, command, seconds, args);
+    loop {
+        let over = running.is_finished();
+        let truth = load.end();
+        let at = schedload::number(&truth, "end_ns");
+        to_wall_ns = to_wall_ns.min(wall_ns(SystemTime::now()) - at);
+        books.push((at, truth));
+        if over {
+            break;
+        }
+        std::thread::sleep(POLL); // how often it is looked, not a wait for something
+    }
+    looked(load, running, books, to_wall_ns)
+}
+
+/// As `look`, but nobody asks the program for its books, for the answer would be work too: there is no `truth`.
+pub fn look_undisturbed(load: &mut Load, command: &str, seconds: u32, args: &[&str]) -> Looked {
+    let running = start(load, command, seconds, args);
+    looked(load, running, Vec::new(), 0)
+}
+
+fn start(load: &Load, command: &str, seconds: u32, args: &[&str]) -> JoinHandle<Output> {
     // Before the program: who is not let to read loses events, and that is not what is looked at here.
     let mut goscope = Command::new("nice");
     goscope
@@ -46,18 +69,10 @@ pub fn look(load: &mut Load, command: &str, seconds: u32, args: &[&str]) -> Look
         ])
         .args(args);
     let child = goscope.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let running = std::thread::spawn(move || child.wait_with_output().unwrap());
-    loop {
-        let over = running.is_finished();
-        let truth = load.end();
-        let at = schedload::number(&truth, "end_ns");
-        to_wall_ns = to_wall_ns.min(wall_ns(SystemTime::now()) - at);
-        books.push((at, truth));
-        if over {
-            break;
-        }
-        std::thread::sleep(POLL); // how often it is looked, not a wait for something
-    }
+    std::thread::spawn(move || child.wait_with_output().unwrap())
+}
+
+fn looked(load: &mut Load, running: JoinHandle<Output>, books: Vec<(i64, Value)>, to_wall_ns: i64) -> Looked {
     let output = running.join().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{}: {stderr}", output.status);
