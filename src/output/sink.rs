@@ -64,8 +64,9 @@ impl Output {
         Ok(Output { writer, style: Style::of_file(color) })
     }
 
+    /// As it is now: terminals change their size.
     pub fn style(&self) -> Style {
-        self.style
+        self.style.resized()
     }
 
     /// The unfinished file, while there is one.

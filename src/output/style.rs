@@ -61,12 +61,14 @@ impl Style {
 
     fn of(stream: &(impl IsTerminal + std::os::fd::AsFd), color: Color) -> Self {
         let terminal = stream.is_terminal();
-        let width = terminal.then(|| match terminal_size::terminal_size_of(stream) {
-            Some((terminal_size::Width(columns), _)) if columns > 0 => columns,
-            _ => 80,
-        });
+        let width = terminal.then(|| columns(stream));
         let color = wants_color(color, terminal, |name| std::env::var_os(name));
         Style { color, width }
+    }
+
+    /// Of the same stdout, whose terminal may have another size by now.
+    pub(super) fn resized(self) -> Self {
+        Style { width: self.width.map(|_| columns(&std::io::stdout())), ..self }
     }
 
     /// `text` in a colour, or as it is.
@@ -84,6 +86,13 @@ impl Style {
             Paint::Accent => "36",
         };
         format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+fn columns(terminal: &impl std::os::fd::AsFd) -> u16 {
+    match terminal_size::terminal_size_of(terminal) {
+        Some((terminal_size::Width(columns), _)) if columns > 0 => columns,
+        _ => 80,
     }
 }
 
