@@ -1,5 +1,5 @@
 //! Whatever a snapshot holds: nothing panics, nothing is lost, and what is saved is read back the same.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "support/property.rs"]
 mod property;
