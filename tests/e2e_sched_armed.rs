@@ -76,7 +76,7 @@ fn a_quiet_target_is_not_probed_and_an_interrupt_ends_the_waiting() {
         signal(&goscope, signal_number);
         let output = end_of(goscope);
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert_eq!(output.status.code(), Some(130), "{stderr}");
         assert!(output.stdout.is_empty(), "nothing was looked at");
         let told = stderr.trim().strip_prefix("error: no trigger fired in the last ").unwrap_or_else(|| panic!("{stderr}"));
         let seconds: f64 = told.split(' ').next().unwrap().parse().unwrap();
