@@ -23,10 +23,8 @@ use serde_json::Value;
 
 use common::fixture::Fixture;
 use cpu_group::CpuGroup;
-use goscope::sched::collect::{self, Options};
-use goscope::sched::model::Tier;
 use goscope_child::{end_of, heeding_signals, rest, signal};
-use harm::{PATIENCE, Reaped, assert_unharmed, attach, eventually, program, run};
+use harm::{PATIENCE, Reaped, assert_unharmed, eventually, program, run};
 use schedload::{number, start};
 use text::{assert_untouched, changed_text};
 
@@ -88,50 +86,6 @@ fn an_interrupt_ends_the_window_early_with_a_result() {
         assert_untouched(target.pid());
         assert_unharmed(&mut target.fixture);
     }
-}
-
-/// The slowest hundredth of the requests that were made since it was asked last; none may have failed.
-fn p99(client: &mut schedload::Load) -> i64 {
-    let asked = client.end();
-    let requests = &asked["extras"]["requests"];
-    assert_eq!(number(requests, "failed"), 0, "{requests}");
-    assert!(number(requests, "answered") > 0, "{requests}");
-    number(requests, "p99_ns")
-}
-
-fn median(mut of: Vec<i64>) -> i64 {
-    of.sort_unstable();
-    of[of.len() / 2]
-}
-
-/// The median over many short windows: what else happens on this machine hits some of each kind, and whatever attaching does to requests hits
-/// all of one kind.
-#[test]
-fn a_hundred_times_attached_and_detached_under_load_a_target_answers_as_ever() {
-    if !service::is_root("setting probes") {
-        return;
-    }
-    let mut server = start("server", &[]);
-    let address = server.fixture.preamble[0].strip_prefix("listening ").unwrap().to_owned();
-    let mut client = start("client", &[&address, "500", "8"]);
-    let process = attach(server.pid()).unwrap();
-    let look = |tier| Options { tier, hz: 97, switch_stacks: true, length: Some(Duration::from_millis(20)), timeline: false };
-    client.begin();
-    let (mut alone, mut looked_at) = (Vec::new(), Vec::new());
-    for round in 0..100 {
-        let begin = Instant::now();
-        let tier = if round % 2 == 0 { Tier::Transitions } else { Tier::Switches };
-        let window = collect::window(&process, &look(tier), None, &mut || false).unwrap();
-        assert!(window.samples > 0 || window.quality.sent() > 0, "{tier:?}: {:?}", window.quality);
-        looked_at.push(p99(&mut client));
-        std::thread::sleep(begin.elapsed()); // what it is compared with
-        alone.push(p99(&mut client));
-    }
-    let (alone, looked_at) = (median(alone), median(looked_at));
-
-    assert!(looked_at <= 2 * alone, "p99 {looked_at} ns while attaching and detaching, {alone} ns else");
-    assert_untouched(server.pid());
-    assert_unharmed(&mut server.fixture);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod sched_truth;
 mod schedload;
 
 use std::ops::RangeInclusive;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -56,21 +57,11 @@ fn assert_one_for_each_call(looked: &Looked, stops: &[&Value], calls: &str, goid
     assert!(whole >= 20 && stops.len() <= whole + 2, "{about}: {} stops, {whole} calls in the window", stops.len());
 }
 
-/// What the runtime counted in one of its histograms in the window: how many, and their sum in ns, by the ends of the buckets.
-fn counted(looked: &Looked, histogram: &str) -> Option<(RangeInclusive<i64>, RangeInclusive<f64>)> {
-    let all = looked.last()["histograms"][histogram].as_array()?;
-    let (mut count, mut sum) = ((0, 0), (0.0, 0.0));
-    for bucket in all {
-        let in_window = looked.truth(|truth| {
-            let buckets = truth["histograms"][histogram].as_array().unwrap();
-            buckets.iter().find(|other| other["low_seconds"] == bucket["low_seconds"]).map_or(0, |found| number(found, "count"))
-        });
-        count = (count.0 + in_window.start(), count.1 + in_window.end());
-        let edge = |name: &str| bucket[name].as_f64().map(|seconds| seconds * 1e9);
-        sum.0 += *in_window.start() as f64 * edge("low_seconds").unwrap_or(0.0);
-        sum.1 += *in_window.end() as f64 * edge("high_seconds").unwrap_or(f64::INFINITY);
-    }
-    Some((count.0..=count.1, sum.0..=sum.1))
+/// How many the runtime counted in one of its histograms in the window.
+fn counted(looked: &Looked, histogram: &str) -> Option<RangeInclusive<i64>> {
+    looked.last()["histograms"][histogram].as_array()?;
+    let all = |truth: &Value| truth["histograms"][histogram].as_array().unwrap().iter().map(|bucket| number(bucket, "count")).sum();
+    Some(looked.truth(all))
 }
 
 fn goids(load: &mut Load, function: &str) -> Vec<i64> {
@@ -83,7 +74,11 @@ fn goid(load: &mut Load, function: &str) -> i64 {
     goids(load, function)[0]
 }
 
+/// Each load wants all of the machine.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 fn each_release(mode: &str, args: &[&str], seconds: u32, check: impl Fn(&mut Load, &Looked, &str)) {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     for release in RELEASES {
         for variant in ["full", "sw"] {
             let mut load = start_in(release, "static", variant, mode, args);
@@ -118,28 +113,20 @@ fn world(looked: &Looked) -> (Vec<&Value>, Vec<&Value>) {
     all.partition(|stop| is_of_collector(stop))
 }
 
+fn lengths(stops: &[&Value]) -> Vec<i64> {
+    stops.iter().map(|stop| number(stop, "duration_ns")).collect()
+}
+
 /// As many as the runtime counts, give or take one at each edge of the window.
 fn assert_as_many(looked: &Looked, histogram: &str, told: &[&Value], about: &str) {
-    let Some((count, _)) = counted(looked, histogram) else { return };
+    let Some(count) = counted(looked, histogram) else { return };
     let n = told.len() as i64;
     assert!((count.start() - 1..=count.end() + 1).contains(&n), "{about}: {n} stops told, {count:?} in {histogram}");
 }
 
-/// At least as long together as the runtime says, but for a tenth: its figures of the collector leave out what comes after mark termination,
-/// until all run again (runtime/mgc.go: gcMarkTermination takes the time before it starts the world), and those of others what comes before
-/// the scheduler's lock is taken, which on a busy machine may be long for one of them.
-fn assert_as_long(looked: &Looked, collector: &[&Value], others: &[&Value], about: &str) {
-    for (histogram, stops) in [("/gc/pauses:seconds", collector), ("/sched/pauses/total/other:seconds", others)] {
-        let told: i64 = stops.iter().map(|stop| number(stop, "duration_ns")).sum();
-        if let Some((_, sum)) = counted(looked, histogram) {
-            assert!(told as f64 >= sum.start() * 0.9, "{about}: {told} ns told, {sum:?} in {histogram}");
-        }
-    }
-    let each = others.iter().map(|stop| number(stop, "duration_ns")).collect();
-    assert_same_middle(looked, "/sched/pauses/total/other:seconds", each, about);
-}
-
-/// The median of what is told is in the middle third of the runtime's.
+/// The median of what is told is in the middle third of the runtime's. Not so sums: on a busy machine one stop may last as long as all others,
+/// and be at the edge of the window. Nor do the whole stops of the collector compare: its figures leave out what comes after mark
+/// termination, until all run again (runtime/mgc.go: gcMarkTermination takes the time before it starts the world).
 fn assert_same_middle(looked: &Looked, histogram: &str, mut told: Vec<i64>, about: &str) {
     let Some(buckets) = looked.last()["histograms"][histogram].as_array() else { return };
     let all: i64 = buckets.iter().map(|bucket| number(bucket, "count")).sum();
@@ -163,7 +150,7 @@ fn stops_are_as_many_as_in_the_runtimes_own_histograms() {
         let (collector, others) = world(looked);
         assert_as_many(looked, "/gc/pauses:seconds", &collector, about);
         assert_as_many(looked, "/sched/pauses/total/other:seconds", &others, about);
-        assert_as_long(looked, &collector, &others, about);
+        assert_same_middle(looked, "/sched/pauses/total/other:seconds", lengths(&others), about);
     });
 }
 
@@ -216,8 +203,8 @@ fn a_goroutine_that_cannot_be_preempted_is_told_as_the_last_to_give_up_its_p() {
         let (collector, others) = world(looked);
         let is_held = |stop: &&&Value| stop["last"]["goroutine"].as_i64() == Some(holder) && on_stack(&stop["last"], "main.holdP");
         let held = others.iter().filter(is_held).count();
-        assert!(others.len() >= 20 && held * 10 >= others.len() * 8, "{about}: {held} of {}", others.len());
-        assert_as_long(looked, &collector, &others, about);
+        assert!(others.len() >= 20 && held * 2 > others.len(), "{about}: {held} of {}", others.len());
+        assert_same_middle(looked, "/sched/pauses/total/other:seconds", lengths(&others), about);
         let held = |stops: &[&Value]| stops.iter().filter_map(|stop| stop["last"]["held_ns"].as_i64()).collect();
         assert_same_middle(looked, "/sched/pauses/stopping/gc:seconds", held(&collector), about);
         assert_same_middle(looked, "/sched/pauses/stopping/other:seconds", held(&others), about);
