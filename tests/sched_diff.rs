@@ -30,7 +30,14 @@ fn window_of(on_cpu: (u64, u64), runnable: (u64, u64)) -> Window {
     };
     let rows = vec![row(Class::OnCpu, Source::Sample, on_cpu), row(Class::Runnable, Source::Walk, runnable)];
     let quality = Quality { walks: 100, ..Quality::default() };
-    Window { rows: rows.into_iter().filter(|row| row.ns() > 0).collect(), alive_ns: 0, transitions: None, quality, ..full }
+    Window {
+        rows: rows.into_iter().filter(|row| row.ns() > 0).collect(),
+        alive_ns: 0,
+        batches: Vec::new(),
+        transitions: None,
+        quality,
+        ..full
+    }
 }
 
 fn state(diff: &goscope::sched::analyze::diff::Diff<'_>, name: &str) -> (f64, bool) {

@@ -101,6 +101,10 @@ impl Numbers {
         }
     }
 
+    fn batch(&mut self) -> Batch {
+        Batch { alive_ns: self.any(), by_class: [(); Class::ALL.len()].map(|()| self.any()) }
+    }
+
     fn moment(&mut self) -> Moment {
         let what = match self.below(15) {
             0 => What::Sample,
@@ -251,6 +255,7 @@ impl Numbers {
             rows: self.some(8, Self::row),
             stacks: self.some(8, Self::stack),
             alive_ns: self.amount(),
+            batches: self.some(25, Self::batch),
             threads: self.some(4, thread),
             run_queue: self.maybe(Self::waits),
             cpu_queue: self.maybe(Self::waits),

@@ -26,6 +26,13 @@ fn row(class: Class, source: Source, reason: Option<&str>, stack: u32, on_cpu_ns
     }
 }
 
+/// A twentieth of what the rows have, two parts of it in every second part of the window.
+fn batch(part: u64) -> Batch {
+    let twice = 2 * (part % 2);
+    let by_class = [500, 50, 100, 900, 200, 40, 30].map(|ms| ms * 1_000_000 / 20 * twice);
+    Batch { alive_ns: 100_000_000 * twice, by_class }
+}
+
 pub fn window() -> Window {
     let go = |function: &str| frame(function, FrameKind::Go);
     let stacks = vec![
@@ -54,6 +61,7 @@ pub fn window() -> Window {
         ],
         stacks,
         alive_ns: 2_000_000_000,
+        batches: (0..20).map(batch).collect(),
         threads: vec![ThreadUse { tid: 7, name: "app".into(), on_cpu_ns: 570_000_000, waited_ns: 100_000_000, switches: 12 }],
         run_queue: Some(waits("uprobes")),
         cpu_queue: Some(waits("switches")),

@@ -8,17 +8,18 @@ use rustc_hash::FxHashMap;
 use super::Options;
 use super::labels::{LabelReader, Labels};
 use super::notes::Notes;
+use super::parts::{PARTS, Parts};
 use super::readings::Readings;
 use super::stops::Stops;
 use super::switches::OffCpu;
-use super::tally::{Key, Tally};
+use super::tally::{ByClass, Key, Tally};
 use super::timeline::Recorder;
 use super::transitions::{Follower, Numbers};
 use super::walks::{Told, Walks};
 use crate::error::Result;
 use crate::probes::wire::{Event, SiteStacks, Stacked};
 use crate::probes::{StackWalker, Stream};
-use crate::sched::model::{Class, Counters, Quality, Row, Source, Stack, Stop, Tier, Timeline, Transitions, Waits};
+use crate::sched::model::{Batch, Class, Counters, Quality, Row, Source, Stack, Stop, Tier, Timeline, Transitions, Waits};
 use crate::target::goroutines::threads::Threads;
 use crate::target::names::StackNames;
 use crate::target::native::NativeSymbols;
@@ -41,6 +42,7 @@ pub struct Collector<'a> {
     stops: Option<Stops>,
     timeline: Option<Recorder>,
     begin_ns: u64,
+    parts: Parts,
     told: Told,
     samples: u64,
     /// Events lost so far; whether some were lost in this round, and in the one before.
@@ -57,6 +59,7 @@ pub struct Named {
     pub run_queue: Option<Waits>,
     pub counters: Counters,
     pub alive_ns: u64,
+    pub batches: Vec<Batch>,
     pub samples: u64,
     pub timeline: Option<Timeline>,
     pub stops: Option<Vec<Stop>>,
@@ -81,6 +84,7 @@ impl<'a> Collector<'a> {
             site_stacks: Numbers::default(),
             follower: (options.tier >= Tier::Transitions).then(|| Follower::new(process)).transpose()?,
             begin_ns: 0,
+            parts: Parts::default(),
             told: match options.tier {
                 Tier::Counters => Told::Walks,
                 _ if options.switch_stacks => Told::Switches,
@@ -97,9 +101,12 @@ impl<'a> Collector<'a> {
         self.walks.wait()
     }
 
-    /// When the window begins, by CLOCK_MONOTONIC.
-    pub fn starts_at(&mut self, begin_ns: u64) {
+    /// When the window begins, by CLOCK_MONOTONIC, and how long it is to be.
+    pub fn starts_at(&mut self, begin_ns: u64, length: Option<Duration>) {
         self.begin_ns = begin_ns;
+        self.parts = Parts::new(begin_ns, length);
+        self.tally.starts_at(self.parts);
+        self.walks.starts_at(self.parts);
         self.off.starts_at(begin_ns);
     }
 
@@ -187,7 +194,7 @@ impl<'a> Collector<'a> {
                 self.off.runs(sample.head.tid);
                 let class = if sample.is_scheduler() { Class::Scheduler } else { Class::OnCpu };
                 let key = self.key(&sample, class, Source::Sample);
-                self.tally.sample(key);
+                self.tally.sample(key, sample.head.time_ns);
                 self.timeline.iter_mut().for_each(|timeline| timeline.sample(&sample, key.stack));
             }
             Event::SwitchOut(out) => {
@@ -226,7 +233,7 @@ impl<'a> Collector<'a> {
     }
 
     /// `target_cpu_ns`: what the target used by the kernel's account.
-    pub fn finish(self, target_cpu_ns: u64, quality: &mut Quality) -> Named {
+    pub fn finish(self, target_cpu_ns: u64, length_ns: u64, quality: &mut Quality) -> Named {
         self.walks.tell(quality);
         let alive_ns = self.walks.alive_ns();
         let (counters, time_to_run, unknown) = self.readings.finish();
@@ -236,10 +243,11 @@ impl<'a> Collector<'a> {
         let mut creator = |go_pc: u64| (go_pc != 0).then(|| names.creation(go_pc).function).filter(|name| names_creator(name));
         let transitions = self.follower.map(|follower| follower.finish(self.process, &mut creator));
         let (transitions, exact) = transitions.map_or((None, None), |(transitions, waits)| (Some(transitions), waits));
-        let (mut rows, stacks) = self.tally.finish(&mut names, target_cpu_ns);
+        let (mut rows, stacks, mut by_class) = self.tally.finish(&mut names, target_cpu_ns);
         if self.tier == Tier::Counters {
-            split_running(&mut rows, target_cpu_ns);
+            split_running(&mut rows, &mut by_class, target_cpu_ns);
         }
+        let batches = self.parts.whole(length_ns, &by_class, &self.walks.alive_in_parts());
         Named {
             rows,
             stacks,
@@ -247,6 +255,7 @@ impl<'a> Collector<'a> {
             run_queue: exact.or(time_to_run),
             counters,
             alive_ns,
+            batches,
             samples: self.samples,
             timeline: self.timeline.map(Recorder::finish),
             stops: self.stops.map(Stops::finish),
@@ -261,12 +270,18 @@ pub fn names_creator(function: &str) -> bool {
 
 /// Walks alone see that a goroutine runs, not whether its thread has a CPU: the kernel's account of all threads says how much of it can
 /// have been on one.
-fn split_running(rows: &mut Vec<Row>, cpu_ns: u64) {
+fn split_running(rows: &mut Vec<Row>, by_class: &mut ByClass, cpu_ns: u64) {
     let running: u64 = rows.iter().filter(|row| row.class == Class::OnCpu).map(Row::ns).sum();
     if running == 0 {
         return;
     }
     let share = (cpu_ns as f64 / running as f64).min(1.0);
+    for part in 0..PARTS {
+        let all = by_class[Class::OnCpu as usize][part];
+        let on_cpu = (all as f64 * share) as u64;
+        by_class[Class::OnCpu as usize][part] = on_cpu;
+        by_class[Class::NoCpu as usize][part] += all - on_cpu;
+    }
     let mut without = Vec::new();
     for row in rows.iter_mut().filter(|row| row.class == Class::OnCpu) {
         let all = row.ns();

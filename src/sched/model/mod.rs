@@ -25,6 +25,8 @@ pub struct Window {
     pub stacks: Vec<Stack>,
     /// Goroutines that were alive, summed over time.
     pub alive_ns: u64,
+    /// The window in equal parts, one after the other; none where they were not kept.
+    pub batches: Vec<Batch>,
     pub threads: Vec<ThreadUse>,
     pub run_queue: Option<Waits>,
     pub cpu_queue: Option<Waits>,
@@ -40,6 +42,15 @@ pub struct Window {
     pub samples: u64,
     pub cost: Cost,
     pub quality: Quality,
+}
+
+/// Time in one of the window's parts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Goroutines that were alive, summed over time.
+    pub alive_ns: u64,
+    /// What [`Row::ns`] sums up, in the order of [`Class::ALL`].
+    pub by_class: [u64; Class::ALL.len()],
 }
 
 /// How closely it was looked.

@@ -113,6 +113,18 @@ pub struct Head {
     pub trigger: Option<Trigger>,
     #[prost(message, optional, tag = "17")]
     pub before: Option<Before>,
+    #[prost(message, optional, tag = "18")]
+    pub batches: Option<Batches>,
+}
+
+/// Equal parts of the window.
+#[derive(Clone, PartialEq, Message)]
+pub struct Batches {
+    #[prost(uint64, repeated, tag = "1")]
+    pub alive_ns: Vec<u64>,
+    /// Seven a part: the classes in the order of `Class::ALL`.
+    #[prost(uint64, repeated, tag = "2")]
+    pub class_ns: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -2,7 +2,7 @@
 
 use super::Parsed;
 use super::tables::{Tables, of_code, same_length};
-use crate::sched::model::{Cost, Counters, GcPause, Item, Loss, PUse, Plan, Quality, TargetFacts, Throttled, Tier, Window};
+use crate::sched::model::{Batch, Class, Cost, Counters, GcPause, Item, Loss, PUse, Plan, Quality, TargetFacts, Throttled, Tier, Window};
 use crate::sched::recording::{PAYERS, proto};
 
 pub fn target_of(target: &proto::Target, tables: &mut Tables) -> Parsed<TargetFacts> {
@@ -15,6 +15,14 @@ pub fn target_of(target: &proto::Target, tables: &mut Tables) -> Parsed<TargetFa
         stripped: target.stripped,
         build_mode: tables.text(target.build_mode)?,
     })
+}
+
+pub fn batches_of(batches: &proto::Batches, tables: &mut Tables) -> Parsed<Vec<Batch>> {
+    let proto::Batches { alive_ns, class_ns } = batches;
+    let (classes, rest) = class_ns.as_chunks::<{ Class::ALL.len() }>();
+    let n = same_length(&[alive_ns.len(), classes.len() + rest.len()])?;
+    tables.charge::<Batch>(n)?;
+    Ok(alive_ns.iter().zip(classes).map(|(&alive_ns, &by_class)| Batch { alive_ns, by_class }).collect())
 }
 
 pub fn counters_of(counters: &proto::Counters, tables: &mut Tables) -> Parsed<Counters> {

@@ -18,7 +18,7 @@ use crate::sched::model::{
     Blocked, Bound, Class, Frame, Hop, Moment, Present, Row, RunLatency, Stack, ThreadUse, Tier, Timeline, Transitions, Waits, WakePath,
     Waker, What, Window,
 };
-use head::{cost_of, counters_of, quality_of, target_of, window_adds_up};
+use head::{batches_of, cost_of, counters_of, quality_of, target_of, window_adds_up};
 use tables::{Tables, at, of_code, same_length};
 
 /// Why bytes are not a window; reads on behind a file's name.
@@ -188,6 +188,7 @@ impl Reader {
             stops,
             trigger,
             before,
+            batches,
         } = head;
         // RFC 3339 has four digits for a year.
         let seconds = u64::try_from(seconds).ok().filter(|&seconds| seconds < 253_402_300_800).ok_or("its date is none")?;
@@ -200,6 +201,7 @@ impl Reader {
             rows: self.rows,
             stacks: self.stacks,
             alive_ns,
+            batches: batches_of(&batches.unwrap_or_default(), &mut self.tables)?,
             threads: self.threads,
             run_queue: one(run_queue)?,
             cpu_queue: one(cpu_queue)?,

@@ -47,6 +47,7 @@ impl<W: Write> Pieces<W> {
             rows,
             stacks,
             alive_ns,
+            batches,
             threads,
             run_queue,
             cpu_queue,
@@ -83,6 +84,10 @@ impl<W: Write> Pieces<W> {
             stops: stops.as_ref().map(|stops| armed::stops_of(stops)),
             trigger: trigger.as_ref().map(|trigger| armed::trigger_of(trigger, &mut self.tables)),
             before: (!before.is_empty()).then(|| armed::before_of(before)),
+            batches: (!batches.is_empty()).then(|| proto::Batches {
+                alive_ns: batches.iter().map(|batch| batch.alive_ns).collect(),
+                class_ns: batches.iter().flat_map(|batch| batch.by_class).collect(),
+            }),
         };
         self.put(Piece { head: Some(head), ..Piece::default() })?;
         for part in stacks.chunks(STACKS) {
