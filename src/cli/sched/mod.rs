@@ -100,7 +100,8 @@ pub struct ProfileArgs {
     /// Put a table's rows together by function, kind (the goroutine's first function), creator, or label=KEY
     #[arg(long, value_name = "BY", value_parser = parse_by, default_value = "function")]
     pub by: By,
-    /// Leave out the runtime's own frames, and time that is all the runtime's
+    /// Leave out frames of the runtime (package runtime, those below it, and functions such as sync.runtime_Semacquire that are linked
+    /// into it), and stacks that have no others than these and the kernel's
     #[arg(long)]
     pub hide_runtime: bool,
 }

@@ -37,7 +37,8 @@ pub struct ReportArgs {
     /// With --mode: put a table's rows together by function, kind, creator, or label=KEY
     #[arg(long, value_name = "BY", value_parser = parse_by, default_value = "function", requires = "mode")]
     pub by: By,
-    /// With --mode: leave out the runtime's own frames, and time that is all the runtime's
+    /// With --mode: leave out frames of the runtime (package runtime, those below it, and functions such as sync.runtime_Semacquire that are linked
+    /// into it), and stacks that have no others than these and the kernel's
     #[arg(long, requires = "mode")]
     pub hide_runtime: bool,
 }

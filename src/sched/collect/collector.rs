@@ -14,7 +14,7 @@ use super::stops::Stops;
 use super::switches::OffCpu;
 use super::tally::{ByClass, Key, Tally};
 use super::timeline::Recorder;
-use super::transitions::{Follower, Numbers};
+use super::transitions::{Exact, Follower, Numbers};
 use super::walks::{Told, Walks};
 use crate::error::Result;
 use crate::probes::wire::{Event, SiteStacks, Stacked};
@@ -107,6 +107,7 @@ impl<'a> Collector<'a> {
         self.parts = Parts::new(begin_ns, length);
         self.tally.starts_at(self.parts);
         self.walks.starts_at(self.parts);
+        self.follower.iter_mut().for_each(|follower| follower.starts_at(begin_ns, self.parts));
         self.off.starts_at(begin_ns);
     }
 
@@ -233,7 +234,7 @@ impl<'a> Collector<'a> {
     }
 
     /// `target_cpu_ns`: what the target used by the kernel's account.
-    pub fn finish(self, target_cpu_ns: u64, length_ns: u64, quality: &mut Quality) -> Named {
+    pub fn finish(mut self, target_cpu_ns: u64, length_ns: u64, quality: &mut Quality) -> Named {
         self.walks.tell(quality);
         let alive_ns = self.walks.alive_ns();
         let (counters, time_to_run, unknown) = self.readings.finish();
@@ -241,11 +242,17 @@ impl<'a> Collector<'a> {
         let native = self.walker.native().map(NativeSymbols::new);
         let mut names = StackNames::new(self.process, native);
         let mut creator = |go_pc: u64| (go_pc != 0).then(|| names.creation(go_pc).function).filter(|name| names_creator(name));
+        let end_ns = self.begin_ns + length_ns;
+        let runnable = self.follower.as_mut().and_then(|follower| follower.runnable(end_ns));
         let transitions = self.follower.map(|follower| follower.finish(self.process, &mut creator));
-        let (transitions, exact) = transitions.map_or((None, None), |(transitions, waits)| (Some(transitions), waits));
+        let (mut transitions, exact) = transitions.map_or((None, None), |(transitions, waits)| (Some(transitions), waits));
         let (mut rows, stacks, mut by_class) = self.tally.finish(&mut names, target_cpu_ns);
         if self.tier == Tier::Counters {
             split_running(&mut rows, &mut by_class, target_cpu_ns);
+        }
+        if let (Some(runnable), Some(transitions)) = (runnable, &mut transitions) {
+            transitions.runnable_ns = Some(runnable.ns);
+            runnable_is(&runnable, &mut rows, &mut by_class);
         }
         let batches = self.parts.whole(length_ns, &by_class, &self.walks.alive_in_parts());
         Named {
@@ -293,4 +300,64 @@ fn split_running(rows: &mut Vec<Row>, by_class: &mut ByClass, cpu_ns: u64) {
         }
     }
     rows.extend(without);
+}
+
+/// Walks meet what is runnable by chance, transitions tell exactly how long it was: the rows keep their proportions, and what is too much or
+/// too little was waiting.
+fn runnable_is(exact: &Exact, rows: &mut Vec<Row>, by_class: &mut ByClass) {
+    let met = class_ns(rows, Class::Runnable);
+    let waiting = class_ns(rows, Class::Waiting);
+    if met == 0 && exact.ns > 0 {
+        rows.push(Row { off_cpu_ns: exact.ns, ..unplaced(Class::Runnable, Source::Uprobe) });
+    }
+    scale(rows, Class::Runnable, met, exact.ns);
+    scale(rows, Class::Waiting, waiting, (waiting + met).saturating_sub(exact.ns));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.ns()));
+    for (part, &ns) in exact.in_parts.iter().enumerate() {
+        let both = by_class[Class::Runnable as usize][part] + by_class[Class::Waiting as usize][part];
+        by_class[Class::Runnable as usize][part] = ns;
+        by_class[Class::Waiting as usize][part] = both.saturating_sub(ns);
+    }
+}
+
+/// Of goroutines without a known stack.
+fn unplaced(class: Class, source: Source) -> Row {
+    let (reason, start, creator, labels) = (None, None, None, Arc::from([]));
+    Row { class, source, reason, stack: u32::MAX, start, creator, labels, count: 0, on_cpu_ns: 0, off_cpu_ns: 0 }
+}
+
+fn class_ns(rows: &[Row], class: Class) -> u64 {
+    rows.iter().filter(|row| row.class == class).map(Row::ns).sum()
+}
+
+/// Rows of a class that sum to `from` sum to `to`.
+fn scale(rows: &mut [Row], class: Class, from: u64, to: u64) {
+    for row in rows.iter_mut().filter(|row| row.class == class && from > 0) {
+        row.off_cpu_ns = (u128::from(row.off_cpu_ns) * u128::from(to) / u128::from(from)) as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(class: Class, off_cpu_ns: u64) -> Row {
+        Row { off_cpu_ns, ..unplaced(class, Source::Walk) }
+    }
+
+    #[test]
+    fn what_is_runnable_is_as_long_as_transitions_say_and_waiting_the_rest() {
+        let exact = |ns| Exact { ns, ..Exact::default() };
+        let sums = |rows: &[Row]| [Class::Runnable, Class::Waiting].map(|class| class_ns(rows, class));
+        let met = vec![row(Class::Waiting, 900), row(Class::Runnable, 80), row(Class::Runnable, 20)];
+        for (ns, expected) in [(50, [50, 950]), (100, [100, 900]), (400, [400, 600]), (0, [0, 1000])] {
+            let mut rows = met.clone();
+            runnable_is(&exact(ns), &mut rows, &mut ByClass::default());
+            assert_eq!(sums(&rows), expected);
+        }
+        // Walks met none of it.
+        let mut rows = vec![row(Class::Waiting, 900)];
+        runnable_is(&exact(60), &mut rows, &mut ByClass::default());
+        assert_eq!(sums(&rows), [60, 840]);
+    }
 }

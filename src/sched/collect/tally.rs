@@ -122,13 +122,19 @@ impl Tally {
     pub fn interval(&mut self, key: Key, interval: Interval) {
         let reason = self.reason(interval.reason);
         let span = interval.begin_ns..interval.begin_ns + interval.ns;
-        self.add(Key { class: interval.class, reason, ..key }, interval.ns, span);
+        let key = Key { class: interval.class, reason, ..key };
+        self.count(key);
+        self.add(key, interval.ns, span);
+    }
+
+    /// One more observation; what it stands for is added by itself.
+    pub fn count(&mut self, key: Key) {
+        self.sums.entry(key).or_default().count += 1;
     }
 
     /// `span`: when that was.
     pub fn add(&mut self, key: Key, off_cpu_ns: u64, span: Range<u64>) {
         let sum = self.sums.entry(key).or_default();
-        sum.count += 1;
         sum.off_cpu_ns += off_cpu_ns;
         self.parts.add(&mut sum.parts, off_cpu_ns, span);
     }

@@ -144,6 +144,8 @@ impl<'a> Walks<'a> {
         }
         let seen =
             Seen { keys, alive: walk.goroutines.len() as u64, at_ns: walk.taken_at_ns.min(i64::try_from(until_ns).unwrap_or(i64::MAX)) };
+        // Each sighting is one, though it stands for time at both sides.
+        seen.keys.keys().for_each(|key| tally.count(*key));
         if let Some(before) = self.before.replace(seen) {
             let Some(now) = &self.before else { return Ok(()) };
             let half = u64::try_from(now.at_ns - before.at_ns).unwrap_or(0) / 2;

@@ -295,6 +295,9 @@ pub struct Transitions {
     pub wakes: Vec<WakePath>,
     /// Put on a P without having been seen to become runnable.
     pub unpaired: u64,
+    /// All time that goroutines were seen to be runnable in the window, those that still were at its end included; `None` where events
+    /// were lost.
+    pub runnable_ns: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

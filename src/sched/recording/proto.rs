@@ -115,6 +115,9 @@ pub struct Head {
     pub before: Option<Before>,
     #[prost(message, optional, tag = "18")]
     pub batches: Option<Batches>,
+    /// `Transitions::runnable_ns`.
+    #[prost(uint64, optional, tag = "19")]
+    pub runnable_ns: Option<u64>,
 }
 
 /// Equal parts of the window.

@@ -7,8 +7,8 @@ use super::{before, wakes};
 use crate::error::{Error, Result};
 use crate::output::{Align, Page, Paint, Style, Table, count, duration};
 use crate::sched::analyze::wakes::trees;
-use crate::sched::analyze::{Account, By, Group, Share, by_reason, grouped, shares};
-use crate::sched::model::{Bound, Class, Frame, Row, Stack, Stop, StopKind, Tier, Transitions, Waits, Window};
+use crate::sched::analyze::{Account, By, Group, Observations, Share, by_reason, grouped, measures, observations, shares, waiting};
+use crate::sched::model::{Bound, Class, Frame, Row, Source, Stack, Stop, StopKind, Tier, Transitions, Waits, Window};
 use crate::target::frames;
 
 /// Stacks shown of each class.
@@ -113,7 +113,7 @@ impl<W: Write> Report<'_, W> {
         }
         self.table(&table)?;
         self.blank()?;
-        self.heading("BLOCKED, BY WHERE AND WHY")?;
+        self.heading("BLOCKED, BY WHERE AND WHY: WAITS THAT BEGAN AND ENDED IN THE WINDOW")?;
         for blocked in transitions.blocked.iter().take(limit) {
             let reason = blocked.reason.as_deref().unwrap_or("not known");
             let text = format!("{:>9}  {}, {}", time(blocked.ns), count(blocked.count, "time"), reason);
@@ -137,21 +137,30 @@ impl<W: Write> Report<'_, W> {
             ("TIME", Align::Right),
             ("% OF ALL", Align::Right),
             ("% OF NOT WAITING", Align::Right),
+            ("FROM", Align::Left),
             ("MOST BY REASON", Align::Shrink),
-        ]);
+        ])
+        .spare(&["FROM"]);
+        let seen = observations(window);
         for (name, ns) in account.parts() {
             let class = Class::ALL.into_iter().find(|class| label(*class) == name);
             let reasons = class.map(|class| by_reason(window, class)).unwrap_or_default();
             let reasons: Vec<String> =
                 reasons.iter().filter(|(reason, _)| reason != "-").take(3).map(|(reason, ns)| format!("{reason} {}", time(*ns))).collect();
-            let of_busy = if name == "waiting" { String::new() } else { percent(ns, busy) };
-            table.row([name.to_owned(), time(ns), percent(ns, account.total_ns), of_busy, reasons.join(", ")]);
+            if class.is_some_and(|class| !measures(window, class)) {
+                table.row([name.to_owned(), "-".into(), "-".into(), "-".into(), "not measured".into(), String::new()]);
+                continue;
+            }
+            let of_busy = if name == "waiting" { String::new() } else { share(ns, busy) };
+            let from = class.map(|class| from(window, &seen, class)).unwrap_or_default();
+            table.row([name.to_owned(), time(ns), share(ns, account.total_ns), of_busy, from, reasons.join(", ")]);
         }
         self.table(&table)?;
-        self.page.sentence(&[
-            format!("{} goroutine-seconds in {}", seconds(account.total_ns), time(window.length_ns)),
-            format!("beside them the scheduler was {} on a CPU", time(account.scheduler_ns)),
-        ])
+        let mut words = vec![format!("{} goroutine-seconds in {}", seconds(account.total_ns), time(window.length_ns))];
+        if measures(window, Class::Scheduler) {
+            words.push(format!("beside them the scheduler was {} on a CPU", time(account.scheduler_ns)));
+        }
+        self.page.sentence(&words)
     }
 
     fn queues(&mut self, window: &Window) -> io::Result<()> {
@@ -268,13 +277,14 @@ impl<W: Write> Report<'_, W> {
     }
 
     fn stacks(&mut self, window: &Window, class: Class, limit: usize) -> io::Result<()> {
-        let groups = grouped(window, class);
+        let (groups, system_ns) = if class == Class::Waiting { waiting(window) } else { (grouped(window, class), 0) };
         if groups.is_empty() || limit == 0 {
             return Ok(());
         }
         let total: u64 = groups.iter().map(|group| group.ns).sum();
         self.blank()?;
-        self.heading(&format!("TOP STACKS: {}", label(class).to_uppercase()))?;
+        let order = if class == Class::Waiting { " (LOCKS BEFORE CHANNELS BEFORE THE NETWORK AND TIMERS)" } else { "" };
+        self.heading(&format!("TOP STACKS: {}{order}", label(class).to_uppercase()))?;
         for Group { row, ns, .. } in groups.iter().take(limit) {
             let mut about = vec![percent(*ns, total)];
             about.extend(row.reason.as_deref().filter(|reason| !reason.is_empty()).map(|reason| reason.to_owned()));
@@ -286,6 +296,9 @@ impl<W: Write> Report<'_, W> {
         if groups.len() > limit {
             let rest: u64 = groups.iter().skip(limit).map(|group| group.ns).sum();
             self.dim(&format!("{:>9}  in {}", time(rest), count((groups.len() - limit) as u64, "more stack")))?;
+        }
+        if system_ns > 0 {
+            self.dim(&format!("{:>9}  in the runtime's own goroutines", time(system_ns)))?;
         }
         Ok(())
     }
@@ -313,7 +326,7 @@ impl<W: Write> Report<'_, W> {
         ]);
         for Share { name, flat_ns, cumulative_ns } in functions.iter().take(limit) {
             let name = if name.is_empty() { "[unresolved]".to_owned() } else { name.to_string() };
-            table.row([time(*flat_ns), percent(*flat_ns, total), time(*cumulative_ns), percent(*cumulative_ns, total), name]);
+            table.row([time(*flat_ns), share(*flat_ns, total), time(*cumulative_ns), share(*cumulative_ns, total), name]);
         }
         self.table(&table)?;
         if functions.len() > limit {
@@ -428,6 +441,26 @@ pub(super) fn bound(bound: &Bound) -> String {
         Some(high) => format!("<{}", time(high)),
         None => format!(">{}", time(bound.low_ns)),
     }
+}
+
+/// What a class's time is made of: few sightings say little.
+fn from(window: &Window, seen: &[Observations], class: Class) -> String {
+    let exact = class == Class::Runnable && window.transitions.as_ref().is_some_and(|transitions| transitions.runnable_ns.is_some());
+    let of = |seen: &Observations| {
+        let what = match seen.source {
+            Source::Walk => "sighting",
+            Source::Sample => "sample",
+            Source::Switch => "switch",
+            Source::Uprobe => "transition",
+        };
+        count(seen.count, what)
+    };
+    if exact { "exact".to_owned() } else { seen.iter().filter(|seen| seen.class == class).map(of).collect::<Vec<_>>().join(", ") }
+}
+
+/// Under a heading that has the sign.
+fn share(ns: u64, of: u64) -> String {
+    if of == 0 { "-".to_owned() } else { format!("{:.1}", 100.0 * ns as f64 / of as f64) }
 }
 
 fn percent(ns: u64, of: u64) -> String {

@@ -13,6 +13,8 @@ pub(super) struct TransitionsOut<'a> {
     wakes: Vec<WakeOut<'a>>,
     wake_trees: Vec<NodeOut<'a>>,
     unpaired: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runnable_ns: Option<u64>,
 }
 
 /// How long goroutines of one creation site were runnable before they got a P.
@@ -152,6 +154,7 @@ impl<'a> TransitionsOut<'a> {
             wakes: transitions.wakes.iter().map(wake).collect(),
             wake_trees: trees(&transitions.wakes, &window.stacks).into_iter().map(NodeOut::of).collect(),
             unpaired: transitions.unpaired,
+            runnable_ns: transitions.runnable_ns,
         }
     }
 }

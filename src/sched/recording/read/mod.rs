@@ -184,6 +184,7 @@ impl Reader {
             cost,
             quality,
             unpaired,
+            runnable_ns,
             timeline,
             stops,
             trigger,
@@ -206,7 +207,7 @@ impl Reader {
             run_queue: one(run_queue)?,
             cpu_queue: one(cpu_queue)?,
             counters: counters_of(&counters.unwrap_or_default(), &mut self.tables)?,
-            transitions: unpaired.map(|unpaired| Transitions { unpaired, ..self.transitions }),
+            transitions: unpaired.map(|unpaired| Transitions { unpaired, runnable_ns, ..self.transitions }),
             timeline: timeline.map(|timeline| Timeline {
                 clock: (timeline.monotonic_ns, timeline.realtime_ns),
                 dropped: timeline.dropped,

@@ -76,6 +76,7 @@ impl<W: Write> Pieces<W> {
             cost: Some(self.tables.cost(cost)),
             quality: Some(self.tables.quality(quality)),
             unpaired: transitions.as_ref().map(|transitions| transitions.unpaired),
+            runnable_ns: transitions.as_ref().and_then(|transitions| transitions.runnable_ns),
             timeline: timeline.as_ref().map(|timeline| proto::Timeline {
                 monotonic_ns: timeline.clock.0,
                 realtime_ns: timeline.clock.1,
@@ -107,7 +108,7 @@ impl<W: Write> Pieces<W> {
     }
 
     fn transitions(&mut self, transitions: &Transitions) -> io::Result<()> {
-        let Transitions { run_latency, blocked, wakes, unpaired: _ } = transitions;
+        let Transitions { run_latency, blocked, wakes, unpaired: _, runnable_ns: _ } = transitions;
         for part in run_latency.chunks(RECORDS) {
             let run_latency = Some(self.tables.run_latency(part));
             self.put(Piece { run_latency, ..Piece::default() })?;
