@@ -165,14 +165,17 @@ mod tests {
 
     #[test]
     fn without_the_runtime_the_innermost_function_is_the_one_that_waits() {
-        let frame = |name: &str, kind| Frame { function: name.into(), file: "".into(), line: 0, address: 1, entry: 0, kind, wrapper: false };
+        let frame =
+            |name: &str, kind| Frame { function: name.into(), file: "".into(), line: 0, address: 1, entry: 0, kind, wrapper: false };
         let go = |names: &[&str]| Stack { frames: names.iter().map(|name| frame(name, FrameKind::Go)).collect(), cut: None };
         let own = |stack: &Stack| own(stack, true).map(|frame| frame.function.to_string()).collect::<Vec<_>>();
-        let names = ["runtime.gopark", "internal/sync.runtime_SemacquireMutex", "internal/sync.(*Mutex).lockSlow", "main.work", "runtime.goexit"];
+        let names =
+            ["runtime.gopark", "internal/sync.runtime_SemacquireMutex", "internal/sync.(*Mutex).lockSlow", "main.work", "runtime.goexit"];
         let locks = go(&names);
         assert_eq!(own(&locks), ["internal/sync.(*Mutex).lockSlow", "main.work"]);
         assert!(!is_all_runtime(&locks));
-        let maps = go(&["internal/runtime/maps.(*Map).Grow", "runtime.mapassign", "runtime_test.f", "example.com/runtime.g", "main.runtimes"]);
+        let maps =
+            go(&["internal/runtime/maps.(*Map).Grow", "runtime.mapassign", "runtime_test.f", "example.com/runtime.g", "main.runtimes"]);
         assert_eq!(own(&maps), ["runtime_test.f", "example.com/runtime.g", "main.runtimes"]);
         let mut idle = go(&["runtime.futex", "runtime.findRunnable", "runtime.mcall"]);
         idle.frames.insert(0, frame("futex_wait", FrameKind::Kernel));

@@ -73,6 +73,11 @@ impl View {
         }
     }
 
+    /// CPU time by function comes from samples.
+    pub fn needs_probes(&self) -> bool {
+        matches!(self, View::Profile { mode: Mode::Cpu, .. })
+    }
+
     fn has(&self, row: &Row, window: &Window) -> bool {
         let hidden = |stack: u32| window.stacks.get(stack as usize).is_some_and(is_all_runtime);
         match self {

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::Options;
 use super::labels::{LabelReader, Labels};
 use super::notes::Notes;
-use super::parts::{PARTS, Parts};
+use super::parts::Parts;
 use super::readings::Readings;
 use super::stops::Stops;
 use super::switches::OffCpu;
@@ -241,10 +241,10 @@ impl<'a> Collector<'a> {
         quality.warnings.extend(unknown);
         let native = self.walker.native().map(NativeSymbols::new);
         let mut names = StackNames::new(self.process, native);
-        let mut creator = |go_pc: u64| (go_pc != 0).then(|| names.creation(go_pc).function).filter(|name| names_creator(name));
+        let mut creation = |go_pc: u64| (go_pc != 0).then(|| names.creation(go_pc)).filter(|frame| names_creator(&frame.function));
         let end_ns = self.begin_ns + length_ns;
         let runnable = self.follower.as_mut().and_then(|follower| follower.runnable(end_ns));
-        let transitions = self.follower.map(|follower| follower.finish(self.process, &mut creator));
+        let transitions = self.follower.map(|follower| follower.finish(self.process, &mut creation));
         let (mut transitions, exact) = transitions.map_or((None, None), |(transitions, waits)| (Some(transitions), waits));
         let (mut rows, stacks, mut by_class) = self.tally.finish(&mut names, target_cpu_ns);
         if self.tier == Tier::Counters {
@@ -283,8 +283,7 @@ fn split_running(rows: &mut Vec<Row>, by_class: &mut ByClass, cpu_ns: u64) {
         return;
     }
     let share = (cpu_ns as f64 / running as f64).min(1.0);
-    for part in 0..PARTS {
-        let all = by_class[Class::OnCpu as usize][part];
+    for (part, all) in by_class[Class::OnCpu as usize].into_iter().enumerate() {
         let on_cpu = (all as f64 * share) as u64;
         by_class[Class::OnCpu as usize][part] = on_cpu;
         by_class[Class::NoCpu as usize][part] += all - on_cpu;

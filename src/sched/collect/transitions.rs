@@ -14,7 +14,7 @@ use crate::probes::wire::Transition;
 use crate::sched::model::{Blocked, Bound, Hop, RunLatency, Transitions, Waits, WakePath, Waker};
 use crate::target::pclntab::FuncId;
 use crate::target::runtime::GoProcess;
-use crate::target::stack::Cut;
+use crate::target::stack::{Cut, Frame};
 use crate::target::unwind::{Pc, lookup};
 
 /// Hops of a wake chain.
@@ -209,10 +209,15 @@ impl Follower {
     }
 
     /// Most time first.
-    pub fn finish(self, process: &GoProcess, mut creator: impl FnMut(u64) -> Option<std::sync::Arc<str>>) -> (Transitions, Option<Waits>) {
+    pub fn finish(self, process: &GoProcess, mut creation: impl FnMut(u64) -> Option<Frame>) -> (Transitions, Option<Waits>) {
         let reason = |number: u32| process.runtime.wait_reasons.get(number as usize).filter(|text| !text.is_empty()).cloned();
         let mut run_latency: Vec<RunLatency> = (self.by_creator.iter())
-            .filter_map(|(&go_pc, waits)| Some(RunLatency { creator: creator(go_pc), total_ns: total(waits), waits: quantiles(waits)? }))
+            .filter_map(|(&go_pc, waits)| {
+                let frame = creation(go_pc);
+                let place = frame.as_ref().filter(|frame| frame.line > 0).map(|frame| (frame.file.clone(), frame.line));
+                let creator = frame.map(|frame| frame.function);
+                Some(RunLatency { creator, place, total_ns: total(waits), waits: quantiles(waits)? })
+            })
             .collect();
         run_latency.sort_by_key(|latency| std::cmp::Reverse(latency.total_ns));
         let blocked =

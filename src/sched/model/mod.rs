@@ -201,8 +201,8 @@ pub struct Bound {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Counters {
     pub gomaxprocs: Option<u32>,
-    /// Goroutines put on a P.
-    pub dispatches: Option<u64>,
+    /// Goroutines given a new time slice: `p.schedtick`, which does not count those that inherit one (runtime/proc.go: execute).
+    pub time_slices: Option<u64>,
     pub syscalls: Option<u64>,
     pub created: Option<u64>,
     pub gc_cycles: Option<u64>,
@@ -226,7 +226,7 @@ pub struct GcPause {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PUse {
     pub id: i32,
-    pub dispatches: u64,
+    pub time_slices: u64,
     pub syscalls: u64,
     /// Runnable goroutines in its own queue: average and most of all readings.
     pub queue_mean: f64,
@@ -302,7 +302,10 @@ pub struct Transitions {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunLatency {
+    /// The function with the `go` statement; `None`: the main goroutine, which has none.
     pub creator: Option<Arc<str>>,
+    /// File and line of the `go` statement.
+    pub place: Option<(Arc<str>, u32)>,
     pub total_ns: u64,
     pub waits: Waits,
 }

@@ -246,7 +246,7 @@ struct Runtime {
     #[serde(skip_serializing_if = "Option::is_none")]
     gomaxprocs: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    dispatches: Option<u64>,
+    time_slices: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     syscalls: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -274,7 +274,7 @@ struct PauseOut {
 #[derive(Serialize)]
 struct POut {
     id: i32,
-    dispatches: u64,
+    time_slices: u64,
     syscalls: u64,
     queue_mean: f64,
     queue_max: u32,
@@ -292,14 +292,14 @@ impl Runtime {
         let pause = |pause: &model::GcPause| PauseOut { end_unix_ns: pause.end_unix_ns, pause_ns: pause.pause_ns };
         let p = |p: &model::PUse| POut {
             id: p.id,
-            dispatches: p.dispatches,
+            time_slices: p.time_slices,
             syscalls: p.syscalls,
             queue_mean: p.queue_mean,
             queue_max: p.queue_max,
         };
         Runtime {
             gomaxprocs: counters.gomaxprocs,
-            dispatches: counters.dispatches,
+            time_slices: counters.time_slices,
             syscalls: counters.syscalls,
             created: counters.created,
             idle_ps: counters.idle_ps,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{before, wakes};
 use crate::error::{Error, Result};
-use crate::output::{Align, Page, Paint, Style, Table, count, duration};
+use crate::output::{Align, Page, Paint, Style, Table, count, two_digits};
 use crate::sched::analyze::wakes::trees;
 use crate::sched::analyze::{Account, By, Group, Observations, Share, by_reason, grouped, measures, observations, shares, waiting};
 use crate::sched::model::{Bound, Class, Frame, Row, Source, Stack, Stop, StopKind, Tier, Transitions, Waits, Window};
@@ -17,6 +17,9 @@ const STACKS: usize = 3;
 const FRAMES: usize = 8;
 /// Of a stack's frames.
 const INDENT: usize = 11;
+
+/// Whose creator nobody is: it has no `go` statement.
+pub(super) const MAIN: &str = "the main goroutine";
 
 /// The account, queues, Ps, threads and the top stacks of each class.
 pub fn write_table(window: &Window, limit: Option<usize>, out: &mut impl Write, style: Style) -> Result<()> {
@@ -108,7 +111,8 @@ impl<W: Write> Report<'_, W> {
         for latency in transitions.run_latency.iter().take(limit.max(10)) {
             let Waits { count, p50, p90, p99, max, .. } = latency.waits;
             let [p50, p90, p99, max] = [p50, p90, p99, max].map(|bound| time(bound.high_ns.unwrap_or(bound.low_ns)));
-            let creator = latency.creator.as_deref().unwrap_or("the runtime").to_owned();
+            let name = latency.creator.as_deref().unwrap_or(MAIN);
+            let creator = latency.place.as_ref().map_or(name.to_owned(), |(file, line)| format!("{name} {}:{line}", base(file)));
             table.row([p50, p90, p99, max, count.to_string(), time(latency.total_ns), creator]);
         }
         self.table(&table)?;
@@ -145,8 +149,12 @@ impl<W: Write> Report<'_, W> {
         for (name, ns) in account.parts() {
             let class = Class::ALL.into_iter().find(|class| label(*class) == name);
             let reasons = class.map(|class| by_reason(window, class)).unwrap_or_default();
-            let reasons: Vec<String> =
-                reasons.iter().filter(|(reason, _)| reason != "-").take(3).map(|(reason, ns)| format!("{reason} {}", time(*ns))).collect();
+            let reasons: Vec<String> = reasons
+                .iter()
+                .filter(|(reason, _)| !matches!(reason.as_str(), "" | "-"))
+                .take(3)
+                .map(|(reason, ns)| format!("{reason} {}", time(*ns)))
+                .collect();
             if class.is_some_and(|class| !measures(window, class)) {
                 table.row([name.to_owned(), "-".into(), "-".into(), "-".into(), "not measured".into(), String::new()]);
                 continue;
@@ -196,7 +204,7 @@ impl<W: Write> Report<'_, W> {
         let mut facts = Vec::new();
         facts.extend(counters.gomaxprocs.map(|n| count(u64::from(n), "P")));
         facts.extend(counters.idle_ps.map(|n| format!("{n:.1} idle")));
-        facts.extend(counters.dispatches.map(|n| format!("{} dispatches", per_second(n))));
+        facts.extend(counters.time_slices.map(|n| format!("{} time slices", per_second(n))));
         facts.extend(counters.syscalls.map(|n| format!("{} system calls", per_second(n))));
         facts.extend(counters.created.map(|n| format!("{} new goroutines", per_second(n))));
         facts.extend(counters.spinning_ms.map(|n| format!("{n:.1} spinning Ms")));
@@ -225,7 +233,7 @@ impl<W: Write> Report<'_, W> {
         }
         let mut table = Table::new(&[
             ("P", Align::Right),
-            ("DISPATCHES", Align::Right),
+            ("TIME SLICES", Align::Right),
             ("SYSCALLS", Align::Right),
             ("QUEUE MEAN", Align::Right),
             ("QUEUE MAX", Align::Right),
@@ -235,7 +243,7 @@ impl<W: Write> Report<'_, W> {
         for p in ps.iter().take(8) {
             table.row([
                 p.id.to_string(),
-                p.dispatches.to_string(),
+                p.time_slices.to_string(),
                 p.syscalls.to_string(),
                 format!("{:.2}", p.queue_mean),
                 p.queue_max.to_string(),
@@ -366,7 +374,7 @@ impl<W: Write> Report<'_, W> {
         let share = |ns: u64| 100.0 * ns as f64 / window.length_ns.max(1) as f64;
         words.push(format!("target used {:.1} % of a CPU", share(cost.target_cpu_ns)));
         if let Some(ns) = cost.probes_ns {
-            words.push(format!("probes took {:.2} %", share(ns)));
+            words.push(format!("probes took {:.2} % of a CPU, other processes' switches included", share(ns)));
         }
         words.push(format!("goscope {:.1} %", share(cost.own_cpu_ns)));
         self.page.sentence(&words)
@@ -423,12 +431,17 @@ pub(super) fn label(class: Class) -> &'static str {
     }
 }
 
+/// A file's name without its directory.
+fn base(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file)
+}
+
 fn name(frame: &Frame) -> String {
     if frame.function.is_empty() { format!("[{:#x}]", frame.address) } else { frame.function.to_string() }
 }
 
-fn time(ns: u64) -> String {
-    duration(Duration::from_nanos(ns))
+pub(super) fn time(ns: u64) -> String {
+    two_digits(Duration::from_nanos(ns))
 }
 
 fn seconds(ns: u64) -> String {

@@ -22,6 +22,10 @@ pub(super) struct TransitionsOut<'a> {
 struct RunLatencyOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     created_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
     total_ns: u64,
     #[serde(flatten)]
     waits: WaitsOut,
@@ -128,6 +132,8 @@ impl<'a> TransitionsOut<'a> {
     pub(super) fn of(transitions: &'a Transitions, window: &'a Window) -> Self {
         let run_latency = |latency: &'a RunLatency| RunLatencyOut {
             created_by: latency.creator.as_deref(),
+            file: latency.place.as_ref().map(|(file, _)| &**file),
+            line: latency.place.as_ref().map(|(_, line)| *line),
             total_ns: latency.total_ns,
             waits: WaitsOut::of(&latency.waits),
         };

@@ -27,20 +27,20 @@ pub fn batches_of(batches: &proto::Batches, tables: &mut Tables) -> Parsed<Vec<B
 
 pub fn counters_of(counters: &proto::Counters, tables: &mut Tables) -> Parsed<Counters> {
     let pauses = same_length(&[counters.pause_ends.len(), counters.pauses.len()])?;
-    let lengths = [counters.p_ids.len(), counters.p_dispatches.len(), counters.p_syscalls.len()];
+    let lengths = [counters.p_ids.len(), counters.p_time_slices.len(), counters.p_syscalls.len()];
     let ps = same_length(&[&lengths[..], &[counters.p_queue_means.len(), counters.p_queue_maxima.len()]].concat())?;
     tables.charge::<GcPause>(pauses)?;
     tables.charge::<PUse>(ps)?;
     let p = |i: usize| PUse {
         id: counters.p_ids[i],
-        dispatches: counters.p_dispatches[i],
+        time_slices: counters.p_time_slices[i],
         syscalls: counters.p_syscalls[i],
         queue_mean: counters.p_queue_means[i],
         queue_max: counters.p_queue_maxima[i],
     };
     Ok(Counters {
         gomaxprocs: counters.gomaxprocs,
-        dispatches: counters.dispatches,
+        time_slices: counters.time_slices,
         syscalls: counters.syscalls,
         created: counters.created,
         gc_cycles: counters.gc_cycles,

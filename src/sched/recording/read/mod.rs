@@ -273,13 +273,15 @@ impl Reader {
     }
 
     fn run_latency(&mut self, latency: &proto::RunLatency) -> Parsed<()> {
-        let proto::RunLatency { creators, totals_ns, waits } = latency;
+        let proto::RunLatency { creators, totals_ns, waits, files, lines } = latency;
         let waits = waits.as_ref().ok_or("waits are missing")?;
         let n = same_length(&[creators.len(), totals_ns.len(), waits.counts.len()])?;
         self.tables.charge::<RunLatency>(n)?;
         for i in 0..n {
             let creator = self.tables.optional(creators[i])?;
-            self.transitions.run_latency.push(RunLatency { creator, total_ns: totals_ns[i], waits: waits_at(waits, i)? });
+            let file = files.get(i).map_or(Ok(None), |&file| self.tables.optional(file))?;
+            let place = file.zip(lines.get(i).copied());
+            self.transitions.run_latency.push(RunLatency { creator, place, total_ns: totals_ns[i], waits: waits_at(waits, i)? });
         }
         Ok(())
     }

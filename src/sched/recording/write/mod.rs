@@ -264,6 +264,8 @@ impl Tables {
     fn run_latency(&mut self, latencies: &[RunLatency]) -> proto::RunLatency {
         proto::RunLatency {
             creators: latencies.iter().map(|latency| self.optional(latency.creator.as_ref())).collect(),
+            files: latencies.iter().map(|latency| self.optional(latency.place.as_ref().map(|(file, _)| file))).collect(),
+            lines: latencies.iter().map(|latency| latency.place.as_ref().map_or(0, |(_, line)| *line)).collect(),
             totals_ns: latencies.iter().map(|latency| latency.total_ns).collect(),
             waits: Some(waits_of(latencies.iter().map(|latency| &latency.waits))),
         }
@@ -368,18 +370,18 @@ fn waits_of<'a>(all: impl IntoIterator<Item = &'a Waits>) -> proto::Waits {
 }
 
 fn counters_of(counters: &Counters) -> proto::Counters {
-    let Counters { gomaxprocs, dispatches, syscalls, created, gc_cycles, gc_pauses, ps, idle_ps, spinning_ms, global_queue, throttled } =
+    let Counters { gomaxprocs, time_slices, syscalls, created, gc_cycles, gc_pauses, ps, idle_ps, spinning_ms, global_queue, throttled } =
         counters;
     proto::Counters {
         gomaxprocs: *gomaxprocs,
-        dispatches: *dispatches,
+        time_slices: *time_slices,
         syscalls: *syscalls,
         created: *created,
         gc_cycles: *gc_cycles,
         pause_ends: gc_pauses.iter().map(|pause| pause.end_unix_ns).collect(),
         pauses: gc_pauses.iter().map(|pause| pause.pause_ns).collect(),
         p_ids: ps.iter().map(|p| p.id).collect(),
-        p_dispatches: ps.iter().map(|p| p.dispatches).collect(),
+        p_time_slices: ps.iter().map(|p| p.time_slices).collect(),
         p_syscalls: ps.iter().map(|p| p.syscalls).collect(),
         p_queue_means: ps.iter().map(|p| p.queue_mean).collect(),
         p_queue_maxima: ps.iter().map(|p| p.queue_max).collect(),
