@@ -148,7 +148,7 @@ complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_se
 complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l hz -d 'Samples a second of each CPU' -r
 complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l max-loss -d 'Exit 1 when more than this share of events was lost' -r
 complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l record -d 'Also keep all that was seen, and when, in FILE: `goscope report` prints it again in every format, `goscope sched diff` compares' -r -F
-complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l when -d 'Wait, looking at the runtime\'s counters alone, until METRIC is above or below VALUE; then look for --duration, in tier 3 unless --tier says otherwise. The minute before is kept. METRIC: runnable_p50, runnable_p99, runnable_max, run_queue, idle_ps, dispatches, created, gc_pause, throttled' -r
+complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l when -d 'Wait, looking at the runtime\'s counters alone, until METRIC is above or below VALUE; then look for --duration, in tier 3 unless --tier says otherwise. The minute before is kept. METRIC: runnable_p50, runnable_p99, runnable_max, run_queue, idle_ps, time_slices (goroutines given a new one, a second), created, gc_pause, throttled' -r
 complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l limit -d 'Show at most N stacks of each kind in a table' -r
 complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -s o -l output -d 'Write the result to FILE instead of stdout; FILE appears only when it is complete' -r -F
 complete -c goscope -n "__fish_goscope_using_subcommand sched; and not __fish_seen_subcommand_from diff" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
@@ -198,7 +198,7 @@ complete -c goscope -n "__fish_goscope_using_subcommand profile" -s o -l output 
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c goscope -n "__fish_goscope_using_subcommand profile" -l hide-runtime -d 'Leave out the runtime\'s own frames, and time that is all the runtime\'s'
+complete -c goscope -n "__fish_goscope_using_subcommand profile" -l hide-runtime -d 'Leave out frames of the runtime (package runtime, those below it, and functions such as sync.runtime_Semacquire that are linked into it), and stacks that have no others than these and the kernel\'s'
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -s q -l quiet -d 'No hints, warnings or progress on stderr'
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
 complete -c goscope -n "__fish_goscope_using_subcommand profile" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -221,7 +221,7 @@ complete -c goscope -n "__fish_goscope_using_subcommand report" -s o -l output -
 complete -c goscope -n "__fish_goscope_using_subcommand report" -l color -d 'When to use colour; `auto` asks the terminal, NO_COLOR and CLICOLOR_FORCE' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c goscope -n "__fish_goscope_using_subcommand report" -l hide-runtime -d 'With --mode: leave out the runtime\'s own frames, and time that is all the runtime\'s'
+complete -c goscope -n "__fish_goscope_using_subcommand report" -l hide-runtime -d 'With --mode: leave out frames of the runtime (package runtime, those below it, and functions such as sync.runtime_Semacquire that are linked into it), and stacks that have no others than these and the kernel\'s'
 complete -c goscope -n "__fish_goscope_using_subcommand report" -s q -l quiet -d 'No hints, warnings or progress on stderr'
 complete -c goscope -n "__fish_goscope_using_subcommand report" -s v -l verbose -d 'Say on stderr what is done and how long it takes'
 complete -c goscope -n "__fish_goscope_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'

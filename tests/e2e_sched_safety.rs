@@ -154,7 +154,7 @@ fn tier_0_needs_no_right_to_probe() {
     assert_eq!((number(&document, "tier"), number(&document, "samples")), (0, 0));
     let rows = document["stacks"].as_array().unwrap();
     assert!(rows.iter().any(|row| row["reason"] == "sleep" && row["source"] == "walk"), "walks tell who waits");
-    assert!(number(&document["run_queue"], "count") > 0 && number(&document["runtime"], "dispatches") > 0, "{}", document["runtime"]);
+    assert!(number(&document["run_queue"], "count") > 0 && number(&document["runtime"], "time_slices") > 0, "{}", document["runtime"]);
     let table = run(&mut without_bpf_rights(&["sched", &pid, "--tier", "0", "--duration", "200ms"]));
     assert!(table.stdout.contains("tier 0"), "{table:?}");
     assert_unharmed(&mut target.fixture);

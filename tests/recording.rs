@@ -240,6 +240,19 @@ fn what_a_recording_does_not_hold_is_refused() {
     let path = file(&dir, &written(&window::window()));
     let output = goscope(&["report", path.to_str().unwrap(), "--format", "perfetto"]);
     assert!(String::from_utf8(output.stderr).unwrap().contains("this recording has no timeline"));
+    let path = file(&dir, &written(&Window { timeline: Some(Default::default()), ..window::window() }));
+    let output = goscope(&["report", path.to_str().unwrap(), "--format", "perfetto"]);
+    assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(2), true));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("this recording has none"));
+    // Tier 0 takes no samples.
+    let path = file(&dir, &written(&Window { tier: Tier::Counters, ..window::window() }));
+    let output = goscope(&["report", path.to_str().unwrap(), "--mode", "cpu"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("needs samples, and tier 0 takes none"));
+    assert_eq!(goscope(&["report", path.to_str().unwrap(), "--mode", "wall"]).status.code(), Some(0));
+    let output = goscope(&["profile", "1", "--tier", "0"]);
+    assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(2), true));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("use --tier 1, or --mode wall"));
 }
 
 #[test]

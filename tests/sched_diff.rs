@@ -30,7 +30,14 @@ fn window_of(on_cpu: (u64, u64), runnable: (u64, u64)) -> Window {
     };
     let rows = vec![row(Class::OnCpu, Source::Sample, on_cpu), row(Class::Runnable, Source::Walk, runnable)];
     let quality = Quality { walks: 100, ..Quality::default() };
-    Window { rows: rows.into_iter().filter(|row| row.ns() > 0).collect(), alive_ns: 0, transitions: None, quality, ..full }
+    Window {
+        rows: rows.into_iter().filter(|row| row.ns() > 0).collect(),
+        alive_ns: 0,
+        batches: Vec::new(),
+        transitions: None,
+        quality,
+        ..full
+    }
 }
 
 fn state(diff: &goscope::sched::analyze::diff::Diff<'_>, name: &str) -> (f64, bool) {
@@ -66,6 +73,22 @@ fn what_chance_can_make_is_not_resolvable() {
     let equal = window_of((900, 9), (100, 1));
     let same = diff(&equal, &equal);
     assert!(same.states.iter().all(|change| !change.is_resolvable()) && same.stacks.iter().all(|change| !change.is_resolvable()));
+}
+
+/// One switch tells of it, and that is no single observation more or less: it was there all the time.
+#[test]
+fn a_thread_that_is_away_for_the_whole_window_makes_nothing_less_sure() {
+    let with_thread = |window: Window, off_cpu_ns| {
+        let row = Row { class: Class::Syscall, source: Source::Switch, count: 1, on_cpu_ns: 0, off_cpu_ns, ..window.rows[0].clone() };
+        Window { rows: [window.rows.clone(), vec![row]].concat(), ..window }
+    };
+    let (before, after) =
+        (with_thread(window_of((900, 9000), (100, 100)), 1_000_000_000), with_thread(window_of((500, 5000), (500, 100)), 999_999_000));
+    let diff = diff(&before, &after);
+    assert!(state(&diff, "on_cpu").1 && state(&diff, "runnable").1, "{:?}", diff.states);
+    assert!(!state(&diff, "syscall").1);
+    let stack = find(&diff.stacks, |of| of.class == Class::Syscall);
+    assert!(stack.delta() != 0.0 && !stack.is_resolvable(), "{stack:?}");
 }
 
 /// Numbers below one, the same in each run.
@@ -163,13 +186,15 @@ fn waits_of(waits: &[u64]) -> Waits {
 fn followed(latencies: &[(&str, &[u64])], blocked: &[(&str, u32, u64, u64)]) -> Window {
     let latency = |&(creator, waits): &(&str, &[u64])| RunLatency {
         creator: Some(creator.into()),
+        place: None,
         total_ns: waits.iter().sum(),
         waits: waits_of(waits),
     };
     let blocked_row =
         |&(reason, stack, count, ms): &(&str, u32, u64, u64)| Blocked { reason: Some(reason.into()), stack, count, ns: ms * 1_000_000 };
     let run_latency = latencies.iter().map(latency).collect();
-    let transitions = Transitions { run_latency, blocked: blocked.iter().map(blocked_row).collect(), wakes: Vec::new(), unpaired: 0 };
+    let transitions =
+        Transitions { run_latency, blocked: blocked.iter().map(blocked_row).collect(), wakes: Vec::new(), unpaired: 0, runnable_ns: None };
     Window { transitions: Some(transitions), ..window::window() }
 }
 
@@ -371,7 +396,7 @@ fn fail_on_is_about_growth_beyond_noise() {
     let output = run(&before, &after, &["--fail-on", "runnable=20"]);
     assert_eq!(output.status.code(), Some(0));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("the share of `runnable` grew by +30.0 points") && stderr.contains("record for longer"), "{stderr}");
+    assert!(stderr.contains("the share of `runnable` grew by 30.0 points") && stderr.contains("record for longer"), "{stderr}");
     for wrong in ["runnable", "runnable=x", "scheduler=1", "=5"] {
         assert_eq!(code(&before, &after, &["--fail-on", wrong]), 2, "{wrong}");
     }
@@ -385,6 +410,7 @@ fn the_table_says_what_changed_and_what_to_know_before() {
     let text = String::from_utf8(run(&before, &after, &[]).stdout).unwrap();
     for line in [
         "note: the tiers differ (3, 1)",
+        "note: margins take the observations before for independent",
         "on CPU                  90.0     60.0   -30.0  ",
         "not observed             0.0      0.0     0.0  0.0",
         "+300ms  runnable, no P, 100ms to 400ms per second",
@@ -401,7 +427,7 @@ fn the_table_compares_what_both_windows_followed() {
     let after = followed(&[("main.a", &[3_000_000; 400]), ("main.b", &[2_000; 41])], &[("select", 0, 500, 300), ("sleep", 1, 2, 2)]);
     let text = String::from_utf8(run(&before, &after, &[]).stdout).unwrap();
     for line in [
-        " 400ms   1.2s  +800ms  141ms        <1ms       <3ms  main.a",
+        " 400ms   1.2s  +800ms  141ms      <1.0ms     <3.0ms  main.a",
         "... and 1 creator not resolvable",
         " 900ms  300ms  -600ms  95ms  select",
         "... and 1 reason not resolvable",

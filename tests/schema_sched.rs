@@ -7,7 +7,7 @@ mod schema;
 mod window;
 
 use goscope::output::Style;
-use goscope::sched::analyze::{Account, by_function, grouped};
+use goscope::sched::analyze::{Account, by_function, grouped, waiting};
 use goscope::sched::model::{Class, Hop, Item, Payer, Plan, Row, Tier, WakePath, Waker, Window};
 use goscope::sched::report::{self, Weight};
 use serde_json::{Value, json};
@@ -110,14 +110,17 @@ fn the_table_names_what_was_lost_and_what_looking_cost() {
     report::write_table(&window(), None, &mut out, Style::default()).unwrap();
     let text = String::from_utf8(out).unwrap();
     for line in [
-        "on CPU          500ms    25.0 %            45.5 %",
-        "waiting         900ms    45.0 %                    chan receive 900ms",
+        "on CPU          500ms      25.0              45.5  3 samples",
+        "runnable, no P   50ms       2.5               4.5  exact",
+        "waiting         900ms      45.0                    3 sightings  chan receive 900ms",
+        "BLOCKED, BY WHERE AND WHY: WAITS THAT BEGAN AND ENDED IN THE WINDOW",
+        "main.main main.go:7",
         "   30ns      2  main.receive (chan receive)",
         "   30ns      2  └─ copy (chan receive in main.receive)",
         "   30ns      2     └─ the network (chan receive in main.receive)",
         "<2ns  <4ns  <8ns  >8ns",
         "cgroup throttled in 1 of 10 periods, 5ns",
-        "tier 3, 55 samples, 2 of 100 events lost, 10 walks, 2 cut stacks, 1 unresolved frame, target used 57.0 % of a CPU",
+        "tier 3, 55 samples, 2 of 100 events lost, 10 walks, 2 cut stacks, 1 unresolved frame, target used 57.0 % of a CPU, probes took 0.00 % of a CPU, other processes' switches included",
     ] {
         assert!(text.contains(line), "{line:?} is not in\n{text}");
     }
@@ -192,4 +195,69 @@ fn stacks_that_differ_in_lines_only_are_one() {
     window.rows.push(twin);
     let groups = grouped(&window, Class::OnCpu);
     assert_eq!(groups.iter().map(|group| (group.ns, group.count)).collect::<Vec<_>>(), [(1_000_000_000, 6)]);
+}
+
+/// 0 would say that there was none.
+#[test]
+fn what_a_tier_cannot_measure_is_no_zero() {
+    let probed = window();
+    let without = |tier| Window { tier, rows: vec![probed.rows[0].clone()], transitions: None, ..probed.clone() };
+    let shown = |window: &Window| {
+        let mut out = Vec::new();
+        report::write_table(window, None, &mut out, Style::default()).unwrap();
+        (String::from_utf8(out).unwrap(), serde_json::to_value(report::document("sched", window, &all(window))).unwrap())
+    };
+    let (text, document) = shown(&without(Tier::Counters));
+    assert!(text.contains("P but no CPU        -         -                 -  not measured"), "{text}");
+    assert!(!text.contains("the scheduler was"), "{text}");
+    assert_eq!((&document["time"]["no_cpu_ns"], &document["time"]["scheduler_ns"]), (&Value::Null, &Value::Null));
+    schema::check(&schema::document("sched"), &document, FREE);
+    let mut uncounted = without(Tier::Switches);
+    assert_eq!(shown(&uncounted).1["time"]["no_cpu_ns"], 0);
+    uncounted.cost.plan.as_mut().unwrap().switch_stacks = false;
+    let (text, document) = shown(&uncounted);
+    assert!(text.contains("P but no CPU        -"), "{text}");
+    assert_eq!((&document["time"]["no_cpu_ns"], &document["time"]["scheduler_ns"]), (&Value::Null, &json!(0)));
+    // What was seen all the same is shown.
+    uncounted.rows.push(probed.rows[3].clone());
+    assert_eq!(shown(&uncounted).1["time"]["no_cpu_ns"], 100_000_000);
+}
+
+#[test]
+fn the_document_says_how_often_what_a_figure_is_made_of_was_seen() {
+    let document = serde_json::to_value(report::document("sched", &window(), &[])).unwrap();
+    let seen = document["observations"].as_array().unwrap();
+    assert!(seen.contains(&json!({"class": "runnable", "source": "walk", "count": 3})), "{seen:?}");
+    assert_eq!(seen.len(), 7);
+}
+
+/// Ten goroutines of the runtime are parked for ever, a thousand connections idle, and one lock holds everybody up.
+#[test]
+fn who_waits_for_a_lock_comes_before_who_has_nothing_to_do() {
+    let full = window();
+    let row = |reason: &str, start: &str, ms: u64| Row {
+        reason: Some(reason.into()),
+        start: Some(start.into()),
+        off_cpu_ns: ms * 1_000_000,
+        ..full.rows[0].clone()
+    };
+    let system = row("force gc (idle)", "runtime.forcegchelper", 90_000);
+    let user = [
+        row("IO wait", "net/http.(*conn).serve", 50_000),
+        row("chan receive", "main.worker", 9_000),
+        row("sync.Mutex.Lock", "main.worker", 2_000),
+    ];
+    let rows = [vec![system.clone()], user.to_vec(), vec![row("sync.RWMutex.Lock", "runtime.main", 1)]].concat();
+    let window = Window { rows, ..full.clone() };
+    let (groups, system_ns) = waiting(&window);
+    let order: Vec<_> = groups.iter().map(|group| group.row.reason.as_deref().unwrap()).collect();
+    assert_eq!(order, ["sync.Mutex.Lock", "chan receive", "IO wait", "sync.RWMutex.Lock"]);
+    assert_eq!(system_ns, 90_000_000_000);
+    let mut out = Vec::new();
+    report::write_table(&window, None, &mut out, Style::default()).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("    1m30s  in the runtime's own goroutines") && !text.contains("force gc (idle), created by"), "{text}");
+    // Nothing else is there.
+    let alone = Window { rows: vec![system], ..full };
+    assert_eq!(waiting(&alone).0.len(), 1);
 }

@@ -20,4 +20,4 @@ pub use page::Page;
 pub use sink::Output;
 pub use style::{Color, Format, Paint, Style};
 pub use table::{Align, Table, shorten};
-pub use units::{bytes, count, duration};
+pub use units::{bytes, count, duration, two_digits};

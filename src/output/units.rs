@@ -33,6 +33,14 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// As [`duration`], where figures stand in one column: `1.0s`, not `1s`, so that each but those of some ns has two digits.
+pub fn two_digits(value: Duration) -> String {
+    let text = duration(value);
+    let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, name) = text.split_at(unit);
+    if digits.len() == 1 && matches!(name, "us" | "ms" | "s") { format!("{digits}.0{name}") } else { text }
+}
+
 fn tenths(nanos: u128, unit: u128, name: &str) -> String {
     let tenths = nanos * 10 / unit;
     if tenths < 100 && !tenths.is_multiple_of(10) {
@@ -42,12 +50,12 @@ fn tenths(nanos: u128, unit: u128, name: &str) -> String {
     }
 }
 
-/// `1 thread`, `2 threads`, `2 processes`, `2 children`.
+/// `1 thread`, `2 threads`, `2 processes`, `2 switches`, `2 children`.
 pub fn count(count: u64, singular: &str) -> String {
     let plural = match count {
         1 => "",
         _ if singular.ends_with("child") => "ren",
-        _ if singular.ends_with('s') => "es",
+        _ if singular.ends_with('s') || singular.ends_with("ch") => "es",
         _ => "s",
     };
     format!("{count} {singular}{plural}")
@@ -92,9 +100,26 @@ mod tests {
     }
 
     #[test]
+    fn figures_of_a_column_have_two_digits() {
+        for (nanos, text) in [
+            (0, "0ns"),
+            (7, "7ns"),
+            (1_000, "1.0us"),
+            (2_040_000, "2.0ms"),
+            (3_450_000, "3.4ms"),
+            (10_000_000, "10ms"),
+            (2_000_000_000, "2.0s"),
+            (60_000_000_000, "1m00s"),
+        ] {
+            assert_eq!(two_digits(Duration::from_nanos(nanos)), text);
+        }
+    }
+
+    #[test]
     fn counts() {
         assert_eq!(count(1, "thread"), "1 thread");
         assert_eq!(count(0, "thread"), "0 threads");
         assert_eq!(count(2, "child"), "2 children");
+        assert_eq!(count(2, "switch"), "2 switches");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::model::{Class, Label, Row, Window};
+use super::model::{Class, Label, Row, Source, Tier, Window};
 use crate::target::frames;
 
 /// Goroutine-nanoseconds by what was done in them; the parts sum to `total_ns`.
@@ -60,6 +60,35 @@ impl Account {
     }
 }
 
+/// Whether a window can tell of a class: context switches tell who had no CPU, and probes what is the scheduler's own.
+pub fn measures(window: &Window, class: Class) -> bool {
+    let stacks_of_switches = window.cost.plan.as_ref().is_none_or(|plan| plan.switch_stacks);
+    let looked = match class {
+        Class::NoCpu => window.tier > Tier::Counters && stacks_of_switches,
+        Class::Scheduler => window.tier > Tier::Counters,
+        _ => true,
+    };
+    looked || window.rows.iter().any(|row| row.class == class && row.ns() > 0)
+}
+
+/// How often something was seen that a class's time comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observations {
+    pub class: Class,
+    pub source: Source,
+    /// A walk that meets something in one place counts once, however many goroutines do it there.
+    pub count: u64,
+}
+
+/// By class, and for each by source.
+pub fn observations(window: &Window) -> Vec<Observations> {
+    let mut counts: BTreeMap<(Class, Source), u64> = BTreeMap::new();
+    for row in window.rows.iter().filter(|row| row.count > 0) {
+        *counts.entry((row.class, row.source)).or_default() += row.count;
+    }
+    counts.into_iter().map(|((class, source), count)| Observations { class, source, count }).collect()
+}
+
 /// Time of one class by reason, most first; reasons that have none of their own are `-`.
 pub fn by_reason(window: &Window, class: Class) -> Vec<(String, u64)> {
     let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
@@ -99,6 +128,39 @@ pub fn grouped(window: &Window, class: Class) -> Vec<Group<'_>> {
     }
     groups.sort_by_key(|group| std::cmp::Reverse(group.ns));
     groups
+}
+
+/// Waiting time of the program's goroutines, and how much the runtime's own have, which wait for work nearly always; theirs alone where there
+/// is nothing else.
+///
+/// Locks come first, then channels and what is built of them, then the network, timers and the rest; within each, most time first. What has
+/// less than a hundredth of all comes last.
+pub fn waiting(window: &Window) -> (Vec<Group<'_>>, u64) {
+    let (system, mut groups): (Vec<_>, Vec<_>) = grouped(window, Class::Waiting).into_iter().partition(|group| is_system(group.row));
+    if groups.is_empty() {
+        return (system, 0);
+    }
+    let all: u64 = groups.iter().map(|group| group.ns).sum();
+    groups.sort_by_key(|group| {
+        let rank = if group.ns < all / 100 { 3 } else { wait_rank(group.row.reason.as_deref().unwrap_or_default()) };
+        (rank, std::cmp::Reverse(group.ns))
+    });
+    (groups, system.iter().map(|group| group.ns).sum())
+}
+
+/// Goroutines of the runtime by their first function (runtime/traceback.go: isSystemGoroutine).
+fn is_system(row: &Row) -> bool {
+    let start = row.start.as_deref().unwrap_or_default();
+    start.starts_with("runtime.") && !matches!(start, "runtime.main" | "runtime.handleAsyncEvent" | "runtime.corostart")
+}
+
+/// Wait reasons of runtime/runtime2.go. What waits on a nil channel or in an empty select waits for ever.
+fn wait_rank(reason: &str) -> u8 {
+    match reason {
+        "semacquire" | "sync.Mutex.Lock" | "sync.RWMutex.Lock" | "sync.RWMutex.RLock" => 0,
+        "chan receive" | "chan send" | "select" | "sync.Cond.Wait" | "sync.WaitGroup.Wait" => 1,
+        _ => 2,
+    }
 }
 
 /// What a profile's rows are put together by.
@@ -154,7 +216,7 @@ pub fn by_function(window: &Window, rows: &[&Row], hide_runtime: bool) -> Vec<Sh
     for row in rows {
         let Some(stack) = window.stacks.get(row.stack as usize) else { continue };
         seen.clear();
-        for (depth, frame) in frames::shown(stack, !hide_runtime).enumerate() {
+        for (depth, frame) in frames::own(stack, hide_runtime).enumerate() {
             let sum = sums.entry(&frame.function).or_default();
             if depth == 0 {
                 sum.0 += row.ns();

@@ -19,6 +19,26 @@ pub fn shown(stack: &Stack, runtime_frames: bool) -> impl Iterator<Item = &Frame
     })
 }
 
+/// All frames, or without those of the runtime: of package runtime and those below it, and what other packages link to in there
+/// (`sync.runtime_SemacquireMutex`).
+pub fn own(stack: &Stack, hide_runtime: bool) -> impl Iterator<Item = &Frame> {
+    stack.frames.iter().filter(move |frame| !(hide_runtime && is_runtime(frame)))
+}
+
+/// Whether there is nothing but frames of the runtime, and of the kernel below them.
+pub fn is_all_runtime(stack: &Stack) -> bool {
+    own(stack, true).all(|frame| frame.kind == FrameKind::Kernel)
+}
+
+fn is_runtime(frame: &Frame) -> bool {
+    let name = &*frame.function;
+    let below = ["runtime.", "runtime/internal/", "internal/runtime/"].iter().any(|package| name.starts_with(package));
+    let is_go = matches!(frame.kind, FrameKind::Go | FrameKind::Inlined);
+    // The package ends with the first dot after the last slash.
+    let base = name.rsplit('/').next().unwrap_or_default();
+    is_go && (below || base.split_once('.').is_some_and(|(_, function)| function.starts_with("runtime_")))
+}
+
 /// The innermost frame shown.
 pub fn innermost(stack: &Stack, runtime_frames: bool) -> Option<&Frame> {
     shown(stack, runtime_frames).next()
@@ -142,6 +162,28 @@ impl<'a> Place<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_the_runtime_the_innermost_function_is_the_one_that_waits() {
+        let frame =
+            |name: &str, kind| Frame { function: name.into(), file: "".into(), line: 0, address: 1, entry: 0, kind, wrapper: false };
+        let go = |names: &[&str]| Stack { frames: names.iter().map(|name| frame(name, FrameKind::Go)).collect(), cut: None };
+        let own = |stack: &Stack| own(stack, true).map(|frame| frame.function.to_string()).collect::<Vec<_>>();
+        let names =
+            ["runtime.gopark", "internal/sync.runtime_SemacquireMutex", "internal/sync.(*Mutex).lockSlow", "main.work", "runtime.goexit"];
+        let locks = go(&names);
+        assert_eq!(own(&locks), ["internal/sync.(*Mutex).lockSlow", "main.work"]);
+        assert!(!is_all_runtime(&locks));
+        let maps =
+            go(&["internal/runtime/maps.(*Map).Grow", "runtime.mapassign", "runtime_test.f", "example.com/runtime.g", "main.runtimes"]);
+        assert_eq!(own(&maps), ["runtime_test.f", "example.com/runtime.g", "main.runtimes"]);
+        let mut idle = go(&["runtime.futex", "runtime.findRunnable", "runtime.mcall"]);
+        idle.frames.insert(0, frame("futex_wait", FrameKind::Kernel));
+        assert!(is_all_runtime(&idle) && is_all_runtime(&Stack::default()));
+        let mut in_c = go(&["runtime.cgocall"]);
+        in_c.frames.insert(0, frame("usleep", FrameKind::C));
+        assert!(!is_all_runtime(&in_c));
+    }
 
     #[test]
     fn runtime_rules() {

@@ -101,6 +101,10 @@ impl Numbers {
         }
     }
 
+    fn batch(&mut self) -> Batch {
+        Batch { alive_ns: self.any(), by_class: [(); Class::ALL.len()].map(|()| self.any()) }
+    }
+
     fn moment(&mut self) -> Moment {
         let what = match self.below(15) {
             0 => What::Sample,
@@ -144,10 +148,16 @@ impl Numbers {
             },
         };
         Transitions {
-            run_latency: self.some(4, |n| RunLatency { creator: n.maybe(Self::shared), total_ns: n.any(), waits: n.waits() }),
+            run_latency: self.some(4, |n| RunLatency {
+                creator: n.maybe(Self::shared),
+                place: n.maybe(|n| (n.shared(), n.any() as u32)),
+                total_ns: n.any(),
+                waits: n.waits(),
+            }),
             blocked: self.some(4, |n| Blocked { reason: n.maybe(Self::shared), stack: n.any() as u32, count: n.any(), ns: n.amount() }),
             wakes: self.some(4, |n| WakePath { hops: n.some(4, hop), count: n.any(), ns: n.any() }),
             unpaired: self.any(),
+            runnable_ns: self.maybe(Self::any),
         }
     }
 
@@ -165,14 +175,14 @@ impl Numbers {
     fn counters(&mut self) -> Counters {
         let p = |n: &mut Self| PUse {
             id: n.any() as i32,
-            dispatches: n.any(),
+            time_slices: n.any(),
             syscalls: n.any(),
             queue_mean: n.float(),
             queue_max: n.any() as u32,
         };
         Counters {
             gomaxprocs: self.maybe(|n| n.any() as u32),
-            dispatches: self.maybe(Self::any),
+            time_slices: self.maybe(Self::any),
             syscalls: self.maybe(Self::any),
             created: self.maybe(Self::any),
             gc_cycles: self.maybe(Self::any),
@@ -214,7 +224,7 @@ impl Numbers {
             runnable_max_ns: self.maybe(Self::any),
             run_queue: self.maybe(Self::any),
             idle_ps: self.maybe(Self::any),
-            dispatches_per_second: self.maybe(Self::float),
+            time_slices_per_second: self.maybe(Self::float),
             created_per_second: self.maybe(Self::float),
             gc_pause_max_ns: self.maybe(Self::any),
             throttled_ns: self.maybe(Self::any),
@@ -252,6 +262,7 @@ impl Numbers {
             rows: self.some(8, Self::row),
             stacks: self.some(8, Self::stack),
             alive_ns: self.amount(),
+            batches: self.some(25, Self::batch),
             threads: self.some(4, thread),
             run_queue: self.maybe(Self::waits),
             cpu_queue: self.maybe(Self::waits),

@@ -116,7 +116,9 @@ impl Looked {
     }
 
     pub fn time(&self, part: &str) -> i64 {
-        schedload::number(&self.doc["time"], part)
+        let time = &self.doc["time"];
+        // What a tier cannot tell is null, and no part of the sum.
+        if time[part].is_null() { 0 } else { schedload::number(time, part) }
     }
 
     pub fn rows(&self) -> &[Value] {

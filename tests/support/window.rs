@@ -26,6 +26,13 @@ fn row(class: Class, source: Source, reason: Option<&str>, stack: u32, on_cpu_ns
     }
 }
 
+/// A twentieth of what the rows have, two parts of it in every second part of the window.
+fn batch(part: u64) -> Batch {
+    let twice = 2 * (part % 2);
+    let by_class = [500, 50, 100, 900, 200, 40, 30].map(|ms| ms * 1_000_000 / 20 * twice);
+    Batch { alive_ns: 100_000_000 * twice, by_class }
+}
+
 pub fn window() -> Window {
     let go = |function: &str| frame(function, FrameKind::Go);
     let stacks = vec![
@@ -54,24 +61,30 @@ pub fn window() -> Window {
         ],
         stacks,
         alive_ns: 2_000_000_000,
+        batches: (0..20).map(batch).collect(),
         threads: vec![ThreadUse { tid: 7, name: "app".into(), on_cpu_ns: 570_000_000, waited_ns: 100_000_000, switches: 12 }],
         run_queue: Some(waits("uprobes")),
         cpu_queue: Some(waits("switches")),
         counters: Counters {
             gomaxprocs: Some(2),
-            dispatches: Some(40),
+            time_slices: Some(40),
             syscalls: Some(5),
             created: Some(6),
             gc_cycles: Some(1),
             gc_pauses: vec![GcPause { end_unix_ns: 1, pause_ns: 2 }],
-            ps: vec![PUse { id: 0, dispatches: 40, syscalls: 5, queue_mean: 0.5, queue_max: 2 }],
+            ps: vec![PUse { id: 0, time_slices: 40, syscalls: 5, queue_mean: 0.5, queue_max: 2 }],
             idle_ps: Some(0.5),
             spinning_ms: Some(0.1),
             global_queue: Some(0.0),
             throttled: Some(Throttled { periods: 10, throttled_periods: 1, throttled_ns: 5 }),
         },
         transitions: Some(Transitions {
-            run_latency: vec![RunLatency { creator: Some("main.main".into()), total_ns: 9, waits: waits("uprobes") }],
+            run_latency: vec![RunLatency {
+                creator: Some("main.main".into()),
+                place: Some(("/src/main.go".into(), 7)),
+                total_ns: 9,
+                waits: waits("uprobes"),
+            }],
             blocked: vec![Blocked { reason: Some("chan receive".into()), stack: 1, count: 2, ns: 30 }],
             wakes: vec![WakePath {
                 hops: vec![hop(Waker::Goroutine(0)), hop(Waker::Network), hop(Waker::Timer), hop(Waker::Scheduler)],
@@ -79,6 +92,7 @@ pub fn window() -> Window {
                 ns: 30,
             }],
             unpaired: 1,
+            runnable_ns: Some(50_000_000),
         }),
         stops: Some(vec![
             Stop {
@@ -99,7 +113,7 @@ pub fn window() -> Window {
             runnable_max_ns: Some(70_000_000),
             run_queue: Some(3),
             idle_ps: Some(0),
-            dispatches_per_second: Some(10.0),
+            time_slices_per_second: Some(10.0),
             created_per_second: Some(1.0),
             gc_pause_max_ns: Some(0),
             throttled_ns: Some(0),

@@ -17,11 +17,20 @@ use crate::target::runtime::GoProcess;
 /// Before a choice is made, so long.
 const RATES_WINDOW: Duration = Duration::from_millis(200);
 
-pub fn look(name: &str, wait: &Wait, look: &Look, format: SchedFormat, when: &[Trigger], context: &Context) -> Result<Window> {
+/// `needs_probes`: what tier 0 sees has nothing of what is to be shown.
+pub fn look(
+    name: &str,
+    wait: &Wait,
+    look: &Look,
+    format: SchedFormat,
+    needs_probes: bool,
+    when: &[Trigger],
+    context: &Context,
+) -> Result<Window> {
     let process = target::resolve(name, Programs::Go, wait, context.console)?;
     let process = GoProcess::attach(process, false)?;
     if when.is_empty() {
-        return look_once(&process, look, format, context);
+        return look_once(&process, look, format, needs_probes, context);
     }
     context.console.cost(&format!("tier 0 until one of these: {}", when.iter().map(|t| &*t.text).collect::<Vec<_>>().join(", ")));
     context.signals.open_window();
@@ -32,14 +41,14 @@ pub fn look(name: &str, wait: &Wait, look: &Look, format: SchedFormat, when: &[T
         return Err(Error::new(Kind::Interrupted, format!("no trigger fired in the last {seen}")));
     };
     let look = Look { tier: look.tier.or(Some(3)), ..look.clone() };
-    let window = look_once(&process, &look, format, context)?;
+    let window = look_once(&process, &look, format, needs_probes, context)?;
     Ok(Window { before: armed.before, trigger: Some(fired), ..window })
 }
 
-fn look_once(process: &GoProcess, look: &Look, format: SchedFormat, context: &Context) -> Result<Window> {
+fn look_once(process: &GoProcess, look: &Look, format: SchedFormat, needs_probes: bool, context: &Context) -> Result<Window> {
     // From here on a signal ends the window, if need be before it has begun.
     context.signals.open_window();
-    let (options, plan) = decide(process, look, format, RATES_WINDOW, context)?;
+    let (options, plan) = decide(process, look, format, needs_probes, RATES_WINDOW, context)?;
     if let Some(plan) = &plan {
         context.console.cost(&report::plan_line(plan));
     }
@@ -57,7 +66,7 @@ pub fn run_watch(name: &str, args: &SchedArgs, view: &View, context: &Context) -
     let mut out = open(args.format, context)?;
     let process = target::resolve(name, Programs::Go, &args.wait, context.console)?;
     let process = GoProcess::attach(process, false)?;
-    let (options, plan) = decide(&process, &args.look, args.format, RATES_WINDOW, context)?;
+    let (options, plan) = decide(&process, &args.look, args.format, false, RATES_WINDOW, context)?;
     if let Some(plan) = &plan {
         context.console.cost(&report::plan_line(plan));
     }
@@ -93,12 +102,24 @@ fn screen(table: &[u8], rows: usize) -> Vec<u8> {
 }
 
 /// As asked; or the closest look that is worth its price. Without the rights for probes, and when none was asked for: without probes.
-fn decide(process: &GoProcess, look: &Look, format: SchedFormat, window: Duration, context: &Context) -> Result<(Options, Option<Plan>)> {
+fn decide(
+    process: &GoProcess,
+    look: &Look,
+    format: SchedFormat,
+    needs_probes: bool,
+    window: Duration,
+    context: &Context,
+) -> Result<(Options, Option<Plan>)> {
     // A trace is made of transitions.
     let needed = (format == SchedFormat::Trace).then_some(Tier::Transitions);
     let tier = look.tier.map(|tier| Tier::ALL[usize::from(tier)]).or(needed);
     if needed.is_some_and(|needed| tier.is_some_and(|tier| tier < needed)) {
         return Err(Error::usage("--format trace needs --tier 3").hint("leave --tier out, or use --format perfetto"));
+    }
+    if format == SchedFormat::Perfetto && tier == Some(Tier::Counters) {
+        return Err(
+            Error::usage("--format perfetto draws samples, switches and transitions, and tier 0 sees none").hint("use --tier 1 or higher")
+        );
     }
     let asked = Options {
         tier: tier.unwrap_or(Tier::Switches),
@@ -115,9 +136,13 @@ fn decide(process: &GoProcess, look: &Look, format: SchedFormat, window: Duratio
         (Ok((prices, rates)), Some(_)) => Ok((asked, Some(plan::plan(&asked, &rates, &prices)))),
         (Ok((prices, rates)), None) => {
             let (options, plan) = plan::choose(&asked, &rates, &prices, look.max_overhead.0);
+            if needs_probes && options.tier == Tier::Counters {
+                return Err(Error::usage("samples cost this process more than --max-overhead allows, and tier 0 takes none")
+                    .hint("raise --max-overhead, or choose --tier 1"));
+            }
             Ok((options, Some(plan)))
         }
-        (Err(error), None) if error.kind == Kind::Permission => {
+        (Err(error), None) if error.kind == Kind::Permission && !needs_probes => {
             context.console.warning(&format!("{error}: only the runtime's own counters and walks are shown (tier 0)"));
             Ok((Options { tier: Tier::Counters, ..asked }, None))
         }

@@ -61,7 +61,7 @@ pub struct SchedArgs {
     pub plan: bool,
     /// Wait, looking at the runtime's counters alone, until METRIC is above or below VALUE; then look for --duration, in tier 3
     /// unless --tier says otherwise. The minute before is kept. METRIC: runnable_p50, runnable_p99, runnable_max, run_queue,
-    /// idle_ps, dispatches, created, gc_pause, throttled
+    /// idle_ps, time_slices (goroutines given a new one, a second), created, gc_pause, throttled
     #[arg(long, value_name = "METRIC>VALUE", value_parser = when::parse)]
     pub when: Vec<Trigger>,
     /// Look again and again for --duration, until Ctrl-C; on a terminal each table takes the place of the last
@@ -100,7 +100,8 @@ pub struct ProfileArgs {
     /// Put a table's rows together by function, kind (the goroutine's first function), creator, or label=KEY
     #[arg(long, value_name = "BY", value_parser = parse_by, default_value = "function")]
     pub by: By,
-    /// Leave out the runtime's own frames, and time that is all the runtime's
+    /// Leave out frames of the runtime (package runtime, those below it, and functions such as sync.runtime_Semacquire that are linked
+    /// into it), and stacks that have no others than these and the kernel's
     #[arg(long)]
     pub hide_runtime: bool,
 }
@@ -192,8 +193,16 @@ pub fn run_sched(args: &SchedArgs, context: &Context) -> Result<()> {
 }
 
 pub fn run_profile(args: &ProfileArgs, context: &Context) -> Result<()> {
+    if args.mode == Mode::Cpu && args.look.tier == Some(0) {
+        return Err(no_samples());
+    }
     let view = View::Profile { mode: args.mode, by: args.by.clone(), limit: args.limit, hide_runtime: args.hide_runtime };
     look_and_render(&args.target, &args.wait, &args.look, args.format, &[], &view, context)
+}
+
+/// CPU time by function comes from samples.
+fn no_samples() -> Error {
+    Error::usage("a profile of CPU time needs samples, and tier 0 takes none").hint("use --tier 1, or --mode wall")
 }
 
 fn parse_by(text: &str) -> std::result::Result<By, String> {
@@ -219,7 +228,7 @@ fn look_and_render(
 ) -> Result<()> {
     let mut out = open(format, context)?;
     let record = look.record.as_deref().map(|path| Ok::<_, Error>((path, context.open_record(path)?))).transpose()?;
-    let window = look::look(name, wait, look, format, when, context)?;
+    let window = look::look(name, wait, look, format, view.needs_probes() || format == SchedFormat::Perfetto, when, context)?;
     // A recording that cannot be written is no reason to show nothing.
     let recorded = record.map_or(Ok(()), |(path, file)| save(&window, path, file, context));
     let rendered = render(&window, format, view, &mut out).and_then(|()| out.finish());

@@ -7,6 +7,7 @@ use crate::output::{self, Output};
 use crate::sched::analyze::By;
 use crate::sched::model::{Class, Row, Source, Window};
 use crate::sched::report::{self, Weight};
+use crate::target::frames::is_all_runtime;
 
 /// What of a window is shown.
 pub enum View {
@@ -40,7 +41,7 @@ pub fn open(format: SchedFormat, context: &Context) -> Result<Output> {
 }
 
 pub fn render(window: &Window, format: SchedFormat, view: &View, out: &mut Output) -> Result<()> {
-    let rows: Vec<&Row> = window.rows.iter().filter(|row| view.has(row)).collect();
+    let rows: Vec<&Row> = window.rows.iter().filter(|row| view.has(row, window)).collect();
     let (command, weight) = (view.command(), view.weight());
     match format {
         SchedFormat::Table => {
@@ -72,8 +73,15 @@ impl View {
         }
     }
 
-    fn has(&self, row: &Row) -> bool {
+    /// CPU time by function comes from samples.
+    pub fn needs_probes(&self) -> bool {
+        matches!(self, View::Profile { mode: Mode::Cpu, .. })
+    }
+
+    fn has(&self, row: &Row, window: &Window) -> bool {
+        let hidden = |stack: u32| window.stacks.get(stack as usize).is_some_and(is_all_runtime);
         match self {
+            View::Profile { hide_runtime: true, .. } if hidden(row.stack) => false,
             View::Sched { .. } => true,
             View::Profile { mode: Mode::Cpu, .. } => row.on_cpu_ns > 0,
             View::Profile { mode: Mode::OffCpu, .. } => matches!(row.class, Class::NoCpu | Class::Syscall) && row.off_cpu_ns > 0,

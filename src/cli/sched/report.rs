@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::render::{View, open, render};
-use super::{Mode, SchedFormat, parse_by};
+use super::{Mode, SchedFormat, no_samples, parse_by};
 use crate::cli::Context;
 use crate::error::{Error, Result};
 use crate::sched::analyze::By;
@@ -37,7 +37,8 @@ pub struct ReportArgs {
     /// With --mode: put a table's rows together by function, kind, creator, or label=KEY
     #[arg(long, value_name = "BY", value_parser = parse_by, default_value = "function", requires = "mode")]
     pub by: By,
-    /// With --mode: leave out the runtime's own frames, and time that is all the runtime's
+    /// With --mode: leave out frames of the runtime (package runtime, those below it, and functions such as sync.runtime_Semacquire that are linked
+    /// into it), and stacks that have no others than these and the kernel's
     #[arg(long, requires = "mode")]
     pub hide_runtime: bool,
 }
@@ -46,6 +47,9 @@ pub fn run(args: &ReportArgs, context: &Context) -> Result<()> {
     let mut out = open(args.format, context)?;
     let window = recording::open(&args.file)?;
     check(&window, args.format)?;
+    if args.mode == Some(Mode::Cpu) && window.tier == Tier::Counters {
+        return Err(no_samples());
+    }
     window.quality.warnings.iter().for_each(|warning| context.console.warning(warning));
     let view = match args.mode {
         Some(mode) => View::Profile { mode, by: args.by.clone(), limit: args.limit, hide_runtime: args.hide_runtime },
@@ -60,6 +64,11 @@ fn check(window: &Window, format: SchedFormat) -> Result<()> {
         let tier = window.tier.number();
         return Err(Error::usage(format!("--format trace is made of transitions, and this was recorded with tier {tier}"))
             .hint("record with --tier 3, or use --format perfetto"));
+    }
+    let is_empty = window.timeline.as_ref().is_some_and(|timeline| timeline.moments.is_empty());
+    if format == SchedFormat::Perfetto && is_empty {
+        return Err(Error::usage("--format perfetto draws samples, switches and transitions, and this recording has none")
+            .hint("record with --tier 1 or higher"));
     }
     Ok(())
 }

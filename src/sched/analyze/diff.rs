@@ -4,12 +4,15 @@
 //! at best, one observation more or less, and a difference counts only beyond the errors of both sides together. A walk sees all goroutines
 //! at one moment: there, what counts is how many walks met something, not how many goroutines they met.
 //!
+//! Observations come together, though: in bursts of requests, or where many meet one lock. So a window is kept in parts as well, and what the
+//! parts differ by is the error of a state's share (batch means, with Student's t), never less than what so many observations make. Of stacks
+//! and reasons no parts are kept: their errors are as many times wider as that of their class is. A load that swings
+//! more slowly than a part lasts (a twentieth of the window) is taken for one that changed.
+//!
 //! Of hundreds of stacks some always differ by chance. So the margin is as many standard errors as it takes for all differences of a kind
 //! together to be right with 95 % (Bonferroni): 2.7 for seven states, 3.9 for five hundred stacks.
-//!
-//! What this does not know: how much the load itself changes from window to window, and how unequal the intervals of context switches are.
-//! Where few long ones make the sum, the margin is too small.
 
+mod margins;
 mod queues;
 mod transitions;
 
@@ -17,15 +20,14 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+pub use margins::CONFIDENCE;
 pub use queues::{QueueChange, Verdict};
 pub use transitions::Latency;
 
 use super::Account;
 use crate::sched::model::{Class, Row, Source, Stack, Window};
 use crate::target::frames;
-
-/// How sure the differences of one kind are, all of them together.
-pub const CONFIDENCE: f64 = 0.95;
+use margins::{Between, Errors, dispersions, of_shares, standard_errors};
 
 #[derive(Debug, Clone)]
 pub struct Diff<'a> {
@@ -108,6 +110,8 @@ pub struct Share {
     /// One standard error of what is compared, and what a single observation is of it.
     error: f64,
     one: f64,
+    /// The error by what the window's parts differ by; `None` where they are not known.
+    between: Option<Between>,
 }
 
 impl Share {
@@ -130,7 +134,7 @@ impl StateChange {
         let (before, after) = (&self.before, &self.after);
         let first = if before.amount.count == 0 { after.one } else { before.error };
         let second = if after.amount.count == 0 { before.one } else { after.error };
-        self.z * first.hypot(second)
+        Errors { independent: [first, second], between: [before.between, after.between], z: self.z }.margin()
     }
 
     pub fn is_resolvable(&self) -> bool {
@@ -182,7 +186,11 @@ pub fn diff<'a>(before: &'a Window, after: &'a Window) -> Diff<'a> {
 
 /// Sums by source, for they differ in how sure they are.
 #[derive(Debug, Clone, Copy, Default)]
-struct Sums([Sum; 4]);
+struct Sums {
+    by_source: [Sum; 4],
+    /// Threads that were away for the whole window, but for a hundredth at most: no matter of chance.
+    always: Sum,
+}
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Sum {
@@ -191,22 +199,42 @@ struct Sum {
 }
 
 impl Sums {
-    fn add(&mut self, row: &Row) {
-        let sum = &mut self.0[row.source as usize];
+    fn add(&mut self, row: &Row, window: &Window) {
+        let whole = row.count.saturating_mul(window.length_ns / 100 * 99);
+        let is_always = row.source == Source::Switch && row.count > 0 && row.ns() >= whole;
+        let sum = if is_always { &mut self.always } else { &mut self.by_source[row.source as usize] };
         (sum.ns, sum.count) = (sum.ns + row.ns(), sum.count + row.count);
     }
 
     fn amount(&self, window: &Window) -> Amount {
         let (mut total, mut variance, mut seen) = (Sum::default(), 0.0, 0);
-        for (source, sum) in self.0.iter().enumerate() {
+        for (source, sum) in self.by_source.iter().enumerate() {
             let of_source = if source == Source::Walk as usize { sum.count.min(window.quality.walks.max(1)) } else { sum.count };
             let one = sum.ns as f64 / of_source.max(1) as f64;
             variance += one.powi(2) * (of_source + 1) as f64;
             seen += of_source;
             (total.ns, total.count) = (total.ns + sum.ns, total.count + sum.count);
         }
-        amount(total, variance, seen, window)
+        let by_chance = amount(total, variance, seen, window);
+        let Sum { ns, count } = self.always;
+        let variance = variance + (ns as f64 / 100.0).powi(2);
+        let all = amount(Sum { ns: total.ns + ns, count: total.count + count }, variance, seen, window);
+        Amount { one: by_chance.one, ..all }
     }
+}
+
+impl Amount {
+    /// Its observations come together, in groups that make its error so many times wider.
+    fn wider(self, times: f64) -> Amount {
+        Amount { error: self.error * times, one: self.one * times, ..self }
+    }
+}
+
+/// Of all that was doing the same.
+fn class_amount(window: &Window, class: Class) -> Amount {
+    let mut sums = Sums::default();
+    window.rows.iter().filter(|row| row.class == class).for_each(|row| sums.add(row, window));
+    sums.amount(window)
 }
 
 fn amount(total: Sum, variance: f64, seen: u64, window: &Window) -> Amount {
@@ -224,11 +252,7 @@ fn states(before: &Window, after: &Window) -> Vec<StateChange> {
 fn shares(window: &Window) -> [Share; 7] {
     let account = Account::of(window);
     let amounts = STATES.map(|class| match class {
-        Some(class) => {
-            let mut sums = Sums::default();
-            window.rows.iter().filter(|row| row.class == class).for_each(|row| sums.add(row));
-            sums.amount(window)
-        }
+        Some(class) => class_amount(window, class),
         None => {
             let (ns, count) = (account.unobserved_ns, window.quality.walks.max(1));
             amount(Sum { ns, count }, (ns as f64).powi(2) / count as f64, count, window)
@@ -237,9 +261,10 @@ fn shares(window: &Window) -> [Share; 7] {
     let all: f64 = amounts.iter().map(|amount| amount.rate).sum();
     let waiting = amounts[amounts.len() - 1].rate;
     let errors: f64 = amounts.iter().map(|amount| amount.error.powi(2)).sum();
+    let between = of_shares(window);
     let mut number = 0;
     amounts.map(|amount| {
-        let waits = STATES[number] == Some(Class::Waiting);
+        let (waits, between) = (STATES[number] == Some(Class::Waiting), between[number]);
         number += 1;
         let (whole, of_whole) = if waits { (all, errors) } else { (all - waiting, errors - amounts[amounts.len() - 1].error.powi(2)) };
         let share = |whole: f64| if whole > 0.0 { amount.rate / whole } else { 0.0 };
@@ -249,7 +274,7 @@ fn shares(window: &Window) -> [Share; 7] {
         let variance = (1.0 - value).powi(2) * amount.error.powi(2) + value.powi(2) * others;
         let error = if whole > 0.0 { variance.sqrt() / whole } else { 0.0 };
         let one = if whole > 0.0 { amount.one / whole } else { 0.0 };
-        Share { amount, of_all, of_busy: (!waits).then_some(value), error, one }
+        Share { amount, of_all, of_busy: (!waits).then_some(value), error, one, between }
     })
 }
 
@@ -258,17 +283,26 @@ fn reasons<'a>(before: &'a Window, after: &'a Window) -> Vec<Change<Reason<'a>>>
         let mut sums: FxHashMap<Reason<'_>, Sums> = FxHashMap::default();
         for row in &window.rows {
             if let Some(reason) = row.reason.as_deref().filter(|reason| !reason.is_empty()) {
-                sums.entry(Reason { class: row.class, reason }).or_default().add(row);
+                sums.entry(Reason { class: row.class, reason }).or_default().add(row, window);
             }
         }
         sums
     }
     let (first, mut second) = (sums(before), sums(after));
-    let change = |of, sums: [Sums; 2]| Change { of, before: sums[0].amount(before), after: sums[1].amount(after), z: 0.0 };
+    let times = [dispersions(before), dispersions(after)];
+    let change = |of: Reason<'a>, sums: [Sums; 2]| {
+        let [before, after] = amounts(&sums, [before, after], &times, of.class);
+        Change { of, before, after, z: 0.0 }
+    };
     let mut changes: Vec<Change<Reason<'a>>> =
         first.into_iter().map(|(of, sums)| change(of, [sums, second.remove(&of).unwrap_or_default()])).collect();
     changes.extend(second.into_iter().map(|(of, sums)| change(of, [Sums::default(), sums])));
     by_delta(changes, |of| (of.class, of.reason))
+}
+
+/// Of something in one class, on both sides.
+fn amounts(sums: &[Sums; 2], windows: [&Window; 2], times: &[[f64; Class::ALL.len()]; 2], class: Class) -> [Amount; 2] {
+    [0, 1].map(|side| sums[side].amount(windows[side]).wider(times[side][class as usize]))
 }
 
 /// All differences of one kind, with the margin that so many need; biggest first, then by `order`.
@@ -283,9 +317,11 @@ type Shape<'a> = (Class, Option<&'a str>, Vec<&'a str>);
 
 fn stacks<'a>(before: &'a Window, after: &'a Window) -> Vec<Change<Place<'a>>> {
     let (first, mut second) = (shapes(before), shapes(after));
+    let times = [dispersions(before), dispersions(after)];
     let change = |shape: Shape<'a>, stack, sums: [Sums; 2]| {
         let of = Place { class: shape.0, reason: shape.1, stack };
-        (shape, Change { of, before: sums[0].amount(before), after: sums[1].amount(after), z: 0.0 })
+        let [before, after] = amounts(&sums, [before, after], &times, of.class);
+        (shape, Change { of, before, after, z: 0.0 })
     };
     let mut changes: Vec<(Shape<'a>, Change<Place<'a>>)> = Vec::with_capacity(first.len());
     for (shape, (stack, sums)) in first {
@@ -306,7 +342,7 @@ fn shapes(window: &Window) -> FxHashMap<Shape<'_>, (&Stack, Sums)> {
         let Some(stack) = window.stacks.get(row.stack as usize) else { continue };
         let functions = frames::shown(stack, false).map(|frame| &*frame.function).collect();
         let reason = row.reason.as_deref().filter(|reason| !reason.is_empty());
-        shapes.entry((row.class, reason, functions)).or_insert((stack, Sums::default())).1.add(row);
+        shapes.entry((row.class, reason, functions)).or_insert((stack, Sums::default())).1.add(row, window);
     }
     shapes
 }
@@ -321,20 +357,18 @@ fn notes(before: &Window, after: &Window) -> Vec<String> {
         notes.push("they are of different programs".to_owned());
     }
     for (when, window) in [("before", before), ("after", after)] {
+        if !margins::knows_its_parts(window) {
+            notes.push(format!(
+                "margins take the observations {when} for independent, and may be too small: it is a recording of an older goscope, or its \
+                 window was too short (3 s do)"
+            ));
+        }
         let (sent, lost) = (window.quality.sent(), window.quality.lost());
         if lost > 0 {
             notes.push(format!("{lost} of {sent} events were lost {when}: a gap may look like a change"));
         }
     }
     notes
-}
-
-/// Within so many standard errors all of `n` differences lie by chance, with `CONFIDENCE`. The normal distribution's quantile by
-/// Abramowitz and Stegun, 26.2.23, right to 0.0005.
-fn standard_errors(n: usize) -> f64 {
-    let beyond = (1.0 - CONFIDENCE) / n.max(1) as f64 / 2.0;
-    let t = (-2.0 * beyond.ln()).sqrt();
-    t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)))
 }
 
 /// A state whose share may not grow by more than so much (0.05: five points).
@@ -348,16 +382,4 @@ pub struct Limit {
 pub fn passed<'d>(diff: &'d Diff<'_>, limits: &[Limit]) -> Vec<(Limit, &'d StateChange)> {
     let change = |limit: &Limit| diff.states.iter().find(|change| change.class == Some(limit.class)).map(|change| (*limit, change));
     limits.iter().filter_map(change).filter(|(limit, change)| change.delta() > limit.growth).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn more_differences_need_wider_margins() {
-        for (n, z) in [(1, 1.96), (7, 2.69), (500, 3.89)] {
-            assert!((standard_errors(n) - z).abs() < 0.01, "{n}: {}", standard_errors(n));
-        }
-    }
 }

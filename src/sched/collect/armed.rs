@@ -64,7 +64,7 @@ fn between(before: &Counters, now: &Counters) -> Glance {
         runnable_max_ns: quantile(1.0),
         run_queue: own.zip(global).map(|(own, global)| own + global),
         idle_ps: now.idle_ps.as_ref().ok().map(|n| u64::from(*n)),
-        dispatches_per_second: rate(ticks(now), ticks(before)),
+        time_slices_per_second: rate(ticks(now), ticks(before)),
         created_per_second: rate(now.goroutines_created.as_ref().ok().copied(), before.goroutines_created.as_ref().ok().copied()),
         gc_pause_max_ns: now.gc.pauses.as_ref().ok().map(|pauses| pauses.iter().map(|pause| pause.pause_ns).max().unwrap_or(0)),
         throttled_ns: None,

@@ -8,17 +8,18 @@ use rustc_hash::FxHashMap;
 use super::Options;
 use super::labels::{LabelReader, Labels};
 use super::notes::Notes;
+use super::parts::Parts;
 use super::readings::Readings;
 use super::stops::Stops;
 use super::switches::OffCpu;
-use super::tally::{Key, Tally};
+use super::tally::{ByClass, Key, Tally};
 use super::timeline::Recorder;
-use super::transitions::{Follower, Numbers};
+use super::transitions::{Exact, Follower, Numbers};
 use super::walks::{Told, Walks};
 use crate::error::Result;
 use crate::probes::wire::{Event, SiteStacks, Stacked};
 use crate::probes::{StackWalker, Stream};
-use crate::sched::model::{Class, Counters, Quality, Row, Source, Stack, Stop, Tier, Timeline, Transitions, Waits};
+use crate::sched::model::{Batch, Class, Counters, Quality, Row, Source, Stack, Stop, Tier, Timeline, Transitions, Waits};
 use crate::target::goroutines::threads::Threads;
 use crate::target::names::StackNames;
 use crate::target::native::NativeSymbols;
@@ -41,6 +42,7 @@ pub struct Collector<'a> {
     stops: Option<Stops>,
     timeline: Option<Recorder>,
     begin_ns: u64,
+    parts: Parts,
     told: Told,
     samples: u64,
     /// Events lost so far; whether some were lost in this round, and in the one before.
@@ -57,6 +59,7 @@ pub struct Named {
     pub run_queue: Option<Waits>,
     pub counters: Counters,
     pub alive_ns: u64,
+    pub batches: Vec<Batch>,
     pub samples: u64,
     pub timeline: Option<Timeline>,
     pub stops: Option<Vec<Stop>>,
@@ -81,6 +84,7 @@ impl<'a> Collector<'a> {
             site_stacks: Numbers::default(),
             follower: (options.tier >= Tier::Transitions).then(|| Follower::new(process)).transpose()?,
             begin_ns: 0,
+            parts: Parts::default(),
             told: match options.tier {
                 Tier::Counters => Told::Walks,
                 _ if options.switch_stacks => Told::Switches,
@@ -102,9 +106,13 @@ impl<'a> Collector<'a> {
         !self.walks.is_first()
     }
 
-    /// When the window begins, by CLOCK_MONOTONIC.
-    pub fn starts_at(&mut self, begin_ns: u64) {
+    /// When the window begins, by CLOCK_MONOTONIC, and how long it is to be.
+    pub fn starts_at(&mut self, begin_ns: u64, length: Option<Duration>) {
         self.begin_ns = begin_ns;
+        self.parts = Parts::new(begin_ns, length);
+        self.tally.starts_at(self.parts);
+        self.walks.starts_at(self.parts);
+        self.follower.iter_mut().for_each(|follower| follower.starts_at(begin_ns, self.parts));
         self.off.starts_at(begin_ns);
     }
 
@@ -192,7 +200,7 @@ impl<'a> Collector<'a> {
                 self.off.runs(sample.head.tid);
                 let class = if sample.is_scheduler() { Class::Scheduler } else { Class::OnCpu };
                 let key = self.key(&sample, class, Source::Sample);
-                self.tally.sample(key);
+                self.tally.sample(key, sample.head.time_ns);
                 self.timeline.iter_mut().for_each(|timeline| timeline.sample(&sample, key.stack));
             }
             Event::SwitchOut(out) => {
@@ -231,20 +239,27 @@ impl<'a> Collector<'a> {
     }
 
     /// `target_cpu_ns`: what the target used by the kernel's account.
-    pub fn finish(self, target_cpu_ns: u64, quality: &mut Quality) -> Named {
+    pub fn finish(mut self, target_cpu_ns: u64, length_ns: u64, quality: &mut Quality) -> Named {
         self.walks.tell(quality);
         let alive_ns = self.walks.alive_ns();
         let (counters, time_to_run, unknown) = self.readings.finish();
         quality.warnings.extend(unknown);
         let native = self.walker.native().map(NativeSymbols::new);
         let mut names = StackNames::new(self.process, native);
-        let mut creator = |go_pc: u64| (go_pc != 0).then(|| names.creation(go_pc).function).filter(|name| names_creator(name));
-        let transitions = self.follower.map(|follower| follower.finish(self.process, &mut creator));
-        let (transitions, exact) = transitions.map_or((None, None), |(transitions, waits)| (Some(transitions), waits));
-        let (mut rows, stacks) = self.tally.finish(&mut names, target_cpu_ns);
+        let mut creation = |go_pc: u64| (go_pc != 0).then(|| names.creation(go_pc)).filter(|frame| names_creator(&frame.function));
+        let end_ns = self.begin_ns + length_ns;
+        let runnable = self.follower.as_mut().and_then(|follower| follower.runnable(end_ns));
+        let transitions = self.follower.map(|follower| follower.finish(self.process, &mut creation));
+        let (mut transitions, exact) = transitions.map_or((None, None), |(transitions, waits)| (Some(transitions), waits));
+        let (mut rows, stacks, mut by_class) = self.tally.finish(&mut names, target_cpu_ns);
         if self.tier == Tier::Counters {
-            split_running(&mut rows, target_cpu_ns);
+            split_running(&mut rows, &mut by_class, target_cpu_ns);
         }
+        if let (Some(runnable), Some(transitions)) = (runnable, &mut transitions) {
+            transitions.runnable_ns = Some(runnable.ns);
+            runnable_is(&runnable, &mut rows, &mut by_class);
+        }
+        let batches = self.parts.whole(length_ns, &by_class, &self.walks.alive_in_parts());
         Named {
             rows,
             stacks,
@@ -252,6 +267,7 @@ impl<'a> Collector<'a> {
             run_queue: exact.or(time_to_run),
             counters,
             alive_ns,
+            batches,
             samples: self.samples,
             timeline: self.timeline.map(Recorder::finish),
             stops: self.stops.map(Stops::finish),
@@ -266,12 +282,17 @@ pub fn names_creator(function: &str) -> bool {
 
 /// Walks alone see that a goroutine runs, not whether its thread has a CPU: the kernel's account of all threads says how much of it can
 /// have been on one.
-fn split_running(rows: &mut Vec<Row>, cpu_ns: u64) {
+fn split_running(rows: &mut Vec<Row>, by_class: &mut ByClass, cpu_ns: u64) {
     let running: u64 = rows.iter().filter(|row| row.class == Class::OnCpu).map(Row::ns).sum();
     if running == 0 {
         return;
     }
     let share = (cpu_ns as f64 / running as f64).min(1.0);
+    for (part, all) in by_class[Class::OnCpu as usize].into_iter().enumerate() {
+        let on_cpu = (all as f64 * share) as u64;
+        by_class[Class::OnCpu as usize][part] = on_cpu;
+        by_class[Class::NoCpu as usize][part] += all - on_cpu;
+    }
     let mut without = Vec::new();
     for row in rows.iter_mut().filter(|row| row.class == Class::OnCpu) {
         let all = row.ns();
@@ -283,4 +304,64 @@ fn split_running(rows: &mut Vec<Row>, cpu_ns: u64) {
         }
     }
     rows.extend(without);
+}
+
+/// Walks meet what is runnable by chance, transitions tell exactly how long it was: the rows keep their proportions, and what is too much or
+/// too little was waiting.
+fn runnable_is(exact: &Exact, rows: &mut Vec<Row>, by_class: &mut ByClass) {
+    let met = class_ns(rows, Class::Runnable);
+    let waiting = class_ns(rows, Class::Waiting);
+    if met == 0 && exact.ns > 0 {
+        rows.push(Row { off_cpu_ns: exact.ns, ..unplaced(Class::Runnable, Source::Uprobe) });
+    }
+    scale(rows, Class::Runnable, met, exact.ns);
+    scale(rows, Class::Waiting, waiting, (waiting + met).saturating_sub(exact.ns));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.ns()));
+    for (part, &ns) in exact.in_parts.iter().enumerate() {
+        let both = by_class[Class::Runnable as usize][part] + by_class[Class::Waiting as usize][part];
+        by_class[Class::Runnable as usize][part] = ns;
+        by_class[Class::Waiting as usize][part] = both.saturating_sub(ns);
+    }
+}
+
+/// Of goroutines without a known stack.
+fn unplaced(class: Class, source: Source) -> Row {
+    let (reason, start, creator, labels) = (None, None, None, Arc::from([]));
+    Row { class, source, reason, stack: u32::MAX, start, creator, labels, count: 0, on_cpu_ns: 0, off_cpu_ns: 0 }
+}
+
+fn class_ns(rows: &[Row], class: Class) -> u64 {
+    rows.iter().filter(|row| row.class == class).map(Row::ns).sum()
+}
+
+/// Rows of a class that sum to `from` sum to `to`.
+fn scale(rows: &mut [Row], class: Class, from: u64, to: u64) {
+    for row in rows.iter_mut().filter(|row| row.class == class && from > 0) {
+        row.off_cpu_ns = (u128::from(row.off_cpu_ns) * u128::from(to) / u128::from(from)) as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(class: Class, off_cpu_ns: u64) -> Row {
+        Row { off_cpu_ns, ..unplaced(class, Source::Walk) }
+    }
+
+    #[test]
+    fn what_is_runnable_is_as_long_as_transitions_say_and_waiting_the_rest() {
+        let exact = |ns| Exact { ns, ..Exact::default() };
+        let sums = |rows: &[Row]| [Class::Runnable, Class::Waiting].map(|class| class_ns(rows, class));
+        let met = vec![row(Class::Waiting, 900), row(Class::Runnable, 80), row(Class::Runnable, 20)];
+        for (ns, expected) in [(50, [50, 950]), (100, [100, 900]), (400, [400, 600]), (0, [0, 1000])] {
+            let mut rows = met.clone();
+            runnable_is(&exact(ns), &mut rows, &mut ByClass::default());
+            assert_eq!(sums(&rows), expected);
+        }
+        // Walks met none of it.
+        let mut rows = vec![row(Class::Waiting, 900)];
+        runnable_is(&exact(60), &mut rows, &mut ByClass::default());
+        assert_eq!(sums(&rows), [60, 840]);
+    }
 }

@@ -4,6 +4,7 @@ pub mod armed;
 mod collector;
 mod labels;
 mod notes;
+mod parts;
 pub mod plan;
 mod readings;
 mod stops;
@@ -86,7 +87,7 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
     // Attaching takes its time and is no part of the window.
     let (captured_at, begin) = (SystemTime::now(), Instant::now());
     let begin_ns = monotonic_ns().max(0) as u64;
-    collector.starts_at(begin_ns);
+    collector.starts_at(begin_ns, options.length);
     let mut ended = None;
     while ended.is_none() {
         let left = options.length.map_or(ROUND, |length| length.saturating_sub(begin.elapsed()));
@@ -146,8 +147,8 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
         cpu_queue = waits(&counted.cpu_queue);
     }
     cost.own_cpu_ns = own_cpu_ns() - cpu_before;
-    let Named { rows, stacks, transitions, run_queue, counters, alive_ns, samples, timeline, stops } =
-        collector.finish(cost.target_cpu_ns, &mut quality);
+    let Named { rows, stacks, transitions, run_queue, counters, alive_ns, batches, samples, timeline, stops } =
+        collector.finish(cost.target_cpu_ns, length_ns, &mut quality);
     count_gaps(&stacks, &mut quality);
     Ok(Window {
         captured_at,
@@ -157,6 +158,7 @@ pub fn window(process: &GoProcess, options: &Options, plan: Option<Plan>, stop: 
         rows,
         stacks,
         alive_ns,
+        batches,
         threads,
         run_queue,
         cpu_queue,

@@ -114,7 +114,7 @@ impl<'a> Readings<'a> {
                 let since = |of: fn(&scheduler::PCounters) -> u32| u64::from(of(p).wrapping_sub(before.map_or(0, of)));
                 PUse {
                     id: p.id,
-                    dispatches: since(|p| p.sched_tick),
+                    time_slices: since(|p| p.sched_tick),
                     syscalls: since(|p| p.syscall_tick),
                     queue_mean: mean(sum),
                     queue_max,
@@ -133,7 +133,7 @@ impl<'a> Readings<'a> {
         });
         let counters = Counters {
             gomaxprocs: last.gomaxprocs.as_ref().ok().copied(),
-            dispatches: have_ps.then(|| uses.iter().map(|p| p.dispatches).sum()),
+            time_slices: have_ps.then(|| uses.iter().map(|p| p.time_slices).sum()),
             syscalls: have_ps.then(|| uses.iter().map(|p| p.syscalls).sum()),
             created: known("how many goroutines were started is", created.as_ref().err()).then(|| created.unwrap_or(0)),
             gc_cycles: known("the number of collections is", cycles.as_ref().err()).then(|| cycles.unwrap_or(0)),

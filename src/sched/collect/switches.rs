@@ -11,6 +11,8 @@ use crate::sched::model::Class;
 pub struct Interval {
     pub class: Class,
     pub reason: &'static str,
+    /// By CLOCK_MONOTONIC.
+    pub begin_ns: u64,
     pub ns: u64,
 }
 
@@ -101,8 +103,8 @@ impl Open {
             // A page fault, or a system call that the runtime was not told of: the goroutine keeps its P.
             false => (Class::NoCpu, "blocked in the kernel"),
         };
-        let blocked = Interval { class, reason, ns: ready_ns - out_ns };
-        let queued = Interval { class: Class::NoCpu, reason: WAITS_FOR_CPU, ns: back_ns - ready_ns };
+        let blocked = Interval { class, reason, begin_ns: out_ns, ns: ready_ns - out_ns };
+        let queued = Interval { class: Class::NoCpu, reason: WAITS_FOR_CPU, begin_ns: ready_ns, ns: back_ns - ready_ns };
         [blocked, queued].into_iter().filter(|interval| interval.ns > 0).map(|interval| (self.key, interval)).collect()
     }
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use hdrhistogram::Histogram;
 use rustc_hash::FxHashMap;
 
+use super::parts::{Parts, Sums};
 use super::tally::Tally;
 use crate::error::{Error, Result};
 use crate::probes::sites::Site;
@@ -13,7 +14,7 @@ use crate::probes::wire::Transition;
 use crate::sched::model::{Blocked, Bound, Hop, RunLatency, Transitions, Waits, WakePath, Waker};
 use crate::target::pclntab::FuncId;
 use crate::target::runtime::GoProcess;
-use crate::target::stack::Cut;
+use crate::target::stack::{Cut, Frame};
 use crate::target::unwind::{Pc, lookup};
 
 /// Hops of a wake chain.
@@ -33,8 +34,21 @@ pub struct Follower {
     paths: FxHashMap<RawPath, (u64, u64)>,
     /// Put on a P without having been seen to become runnable.
     unpaired: u64,
+    /// When the window begins, and its parts.
+    begin_ns: u64,
+    parts: Parts,
+    exact: Exact,
+    /// Events were lost.
+    gaps: bool,
     /// Functions that make goroutines ready because their time has come (`runtime/time.go`), as live addresses.
     timers: Vec<Range<u64>>,
+}
+
+/// Time that goroutines were runnable, in the whole window and in its parts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Exact {
+    pub ns: u64,
+    pub in_parts: Sums,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -86,8 +100,30 @@ impl Follower {
             blocked: FxHashMap::default(),
             paths: FxHashMap::default(),
             unpaired: 0,
+            begin_ns: 0,
+            parts: Parts::default(),
+            exact: Exact::default(),
+            gaps: false,
             timers: found.into_iter().flatten().map(|func| live(func.start)..live(func.end)).collect(),
         })
+    }
+
+    pub fn starts_at(&mut self, begin_ns: u64, parts: Parts) {
+        (self.begin_ns, self.parts) = (begin_ns, parts);
+    }
+
+    /// All runnable time of the window, up to its end; `None` where events were lost.
+    pub fn runnable(&mut self, end_ns: u64) -> Option<Exact> {
+        let open: Vec<u64> = self.runnable.values().copied().collect();
+        open.into_iter().for_each(|since_ns| self.was_runnable(since_ns, end_ns));
+        (!self.gaps).then_some(self.exact)
+    }
+
+    fn was_runnable(&mut self, since_ns: u64, until_ns: u64) {
+        let since_ns = since_ns.max(self.begin_ns);
+        let ns = until_ns.saturating_sub(since_ns);
+        self.exact.ns += ns;
+        self.parts.add(&mut self.exact.in_parts, ns, since_ns..until_ns);
     }
 
     /// `stack` is the number of the event's stack `pcs` in the tally.
@@ -124,6 +160,7 @@ impl Follower {
 
     /// Events were lost: nothing that is under way is known any more.
     pub fn forget(&mut self) {
+        self.gaps = true;
         self.runnable.clear();
         self.parked.clear();
         self.woken.clear();
@@ -137,6 +174,7 @@ impl Follower {
             return;
         };
         let waited = event.head.time_ns.saturating_sub(since);
+        self.was_runnable(since, event.head.time_ns);
         let _ = self.all.record(waited.max(1));
         let _ = self.by_creator.entry(event.go_pc).or_insert_with(|| self.empty.clone()).record(waited.max(1));
     }
@@ -171,10 +209,15 @@ impl Follower {
     }
 
     /// Most time first.
-    pub fn finish(self, process: &GoProcess, mut creator: impl FnMut(u64) -> Option<std::sync::Arc<str>>) -> (Transitions, Option<Waits>) {
+    pub fn finish(self, process: &GoProcess, mut creation: impl FnMut(u64) -> Option<Frame>) -> (Transitions, Option<Waits>) {
         let reason = |number: u32| process.runtime.wait_reasons.get(number as usize).filter(|text| !text.is_empty()).cloned();
         let mut run_latency: Vec<RunLatency> = (self.by_creator.iter())
-            .filter_map(|(&go_pc, waits)| Some(RunLatency { creator: creator(go_pc), total_ns: total(waits), waits: quantiles(waits)? }))
+            .filter_map(|(&go_pc, waits)| {
+                let frame = creation(go_pc);
+                let place = frame.as_ref().filter(|frame| frame.line > 0).map(|frame| (frame.file.clone(), frame.line));
+                let creator = frame.map(|frame| frame.function);
+                Some(RunLatency { creator, place, total_ns: total(waits), waits: quantiles(waits)? })
+            })
             .collect();
         run_latency.sort_by_key(|latency| std::cmp::Reverse(latency.total_ns));
         let blocked =
@@ -194,7 +237,7 @@ impl Follower {
         let path = |(hops, &(count, ns)): (&RawPath, &(u64, u64))| WakePath { hops: hops.iter().flatten().map(hop).collect(), count, ns };
         let mut wakes: Vec<WakePath> = self.paths.iter().map(path).collect();
         wakes.sort_by_key(|path| (std::cmp::Reverse(path.ns), path.hops.first().map(|hop| hop.stack)));
-        (Transitions { run_latency, blocked, wakes, unpaired: self.unpaired }, quantiles(&self.all))
+        (Transitions { run_latency, blocked, wakes, unpaired: self.unpaired, runnable_ns: None }, quantiles(&self.all))
     }
 }
 

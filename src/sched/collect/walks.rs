@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 
 use super::notes::{self, Notes};
+use super::parts::{PARTS, Parts, Sums};
 use super::tally::{Key, Tally};
 use crate::error::Result;
 use crate::sched::model::{Class, Present, Quality, Source};
@@ -38,7 +39,9 @@ pub struct Walks<'a> {
     next: Instant,
     depth: Depth,
     without_stacks: u64,
+    parts: Parts,
     alive_ns: u64,
+    alive_in_parts: Sums,
     quality: Quality,
     /// Of the first walk.
     present: Vec<Present>,
@@ -95,11 +98,18 @@ impl<'a> Walks<'a> {
             next: Instant::now(),
             depth: Depth::Stacks,
             without_stacks: 0,
+            parts: Parts::default(),
             alive_ns: 0,
+            alive_in_parts: [0; PARTS],
             quality: Quality::default(),
             present: Vec::new(),
             in_syscalls: Vec::new(),
         })
+    }
+
+    /// Where the window's parts lie.
+    pub fn starts_at(&mut self, parts: Parts) {
+        self.parts = parts;
     }
 
     pub fn is_due(&self) -> bool {
@@ -137,12 +147,17 @@ impl<'a> Walks<'a> {
         }
         let seen =
             Seen { keys, alive: walk.goroutines.len() as u64, at_ns: walk.taken_at_ns.min(i64::try_from(until_ns).unwrap_or(i64::MAX)) };
+        // Each sighting is one, though it stands for time at both sides.
+        seen.keys.keys().for_each(|key| tally.count(*key));
         if let Some(before) = self.before.replace(seen) {
             let Some(now) = &self.before else { return Ok(()) };
             let half = u64::try_from(now.at_ns - before.at_ns).unwrap_or(0) / 2;
-            self.alive_ns += (before.alive + now.alive) * half;
-            for (key, count) in before.keys.iter().chain(&now.keys) {
-                tally.add(*key, count * half);
+            let begin_ns = u64::try_from(before.at_ns).unwrap_or(0);
+            for (seen, begin_ns) in [(&before, begin_ns), (now, begin_ns + half)] {
+                let span = begin_ns..begin_ns + half;
+                self.alive_ns += seen.alive * half;
+                self.parts.add(&mut self.alive_in_parts, seen.alive * half, span.clone());
+                seen.keys.iter().for_each(|(key, count)| tally.add(*key, count * half, span.clone()));
             }
         }
         Ok(())
@@ -218,6 +233,10 @@ impl<'a> Walks<'a> {
     /// Goroutine-nanoseconds of all that were alive.
     pub fn alive_ns(&self) -> u64 {
         self.alive_ns
+    }
+
+    pub fn alive_in_parts(&self) -> Sums {
+        self.alive_in_parts
     }
 
     pub fn tell(&self, quality: &mut Quality) {

@@ -25,6 +25,8 @@ pub struct Window {
     pub stacks: Vec<Stack>,
     /// Goroutines that were alive, summed over time.
     pub alive_ns: u64,
+    /// The window in equal parts, one after the other; none where they were not kept.
+    pub batches: Vec<Batch>,
     pub threads: Vec<ThreadUse>,
     pub run_queue: Option<Waits>,
     pub cpu_queue: Option<Waits>,
@@ -40,6 +42,15 @@ pub struct Window {
     pub samples: u64,
     pub cost: Cost,
     pub quality: Quality,
+}
+
+/// Time in one of the window's parts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Goroutines that were alive, summed over time.
+    pub alive_ns: u64,
+    /// What [`Row::ns`] sums up, in the order of [`Class::ALL`].
+    pub by_class: [u64; Class::ALL.len()],
 }
 
 /// How closely it was looked.
@@ -190,8 +201,8 @@ pub struct Bound {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Counters {
     pub gomaxprocs: Option<u32>,
-    /// Goroutines put on a P.
-    pub dispatches: Option<u64>,
+    /// Goroutines given a new time slice: `p.schedtick`, which does not count those that inherit one (runtime/proc.go: execute).
+    pub time_slices: Option<u64>,
     pub syscalls: Option<u64>,
     pub created: Option<u64>,
     pub gc_cycles: Option<u64>,
@@ -215,7 +226,7 @@ pub struct GcPause {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PUse {
     pub id: i32,
-    pub dispatches: u64,
+    pub time_slices: u64,
     pub syscalls: u64,
     /// Runnable goroutines in its own queue: average and most of all readings.
     pub queue_mean: f64,
@@ -284,11 +295,17 @@ pub struct Transitions {
     pub wakes: Vec<WakePath>,
     /// Put on a P without having been seen to become runnable.
     pub unpaired: u64,
+    /// All time that goroutines were seen to be runnable in the window, those that still were at its end included; `None` where events
+    /// were lost.
+    pub runnable_ns: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunLatency {
+    /// The function with the `go` statement; `None`: the main goroutine, which has none.
     pub creator: Option<Arc<str>>,
+    /// File and line of the `go` statement.
+    pub place: Option<(Arc<str>, u32)>,
     pub total_ns: u64,
     pub waits: Waits,
 }

@@ -113,6 +113,21 @@ pub struct Head {
     pub trigger: Option<Trigger>,
     #[prost(message, optional, tag = "17")]
     pub before: Option<Before>,
+    #[prost(message, optional, tag = "18")]
+    pub batches: Option<Batches>,
+    /// `Transitions::runnable_ns`.
+    #[prost(uint64, optional, tag = "19")]
+    pub runnable_ns: Option<u64>,
+}
+
+/// Equal parts of the window.
+#[derive(Clone, PartialEq, Message)]
+pub struct Batches {
+    #[prost(uint64, repeated, tag = "1")]
+    pub alive_ns: Vec<u64>,
+    /// Seven a part: the classes in the order of `Class::ALL`.
+    #[prost(uint64, repeated, tag = "2")]
+    pub class_ns: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -214,7 +229,7 @@ pub struct Counters {
     #[prost(uint32, optional, tag = "1")]
     pub gomaxprocs: Option<u32>,
     #[prost(uint64, optional, tag = "2")]
-    pub dispatches: Option<u64>,
+    pub time_slices: Option<u64>,
     #[prost(uint64, optional, tag = "3")]
     pub syscalls: Option<u64>,
     #[prost(uint64, optional, tag = "4")]
@@ -228,7 +243,7 @@ pub struct Counters {
     #[prost(sint32, repeated, tag = "8")]
     pub p_ids: Vec<i32>,
     #[prost(uint64, repeated, tag = "9")]
-    pub p_dispatches: Vec<u64>,
+    pub p_time_slices: Vec<u64>,
     #[prost(uint64, repeated, tag = "10")]
     pub p_syscalls: Vec<u64>,
     #[prost(double, repeated, tag = "11")]
@@ -391,6 +406,11 @@ pub struct RunLatency {
     pub totals_ns: Vec<u64>,
     #[prost(message, optional, tag = "3")]
     pub waits: Option<Waits>,
+    /// Of the `go` statement; 0 is none. Absent in recordings of an older goscope.
+    #[prost(uint32, repeated, tag = "4")]
+    pub files: Vec<u32>,
+    #[prost(uint32, repeated, tag = "5")]
+    pub lines: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]

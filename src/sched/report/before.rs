@@ -1,11 +1,11 @@
 //! The seconds before a trigger fired.
 
 use std::io;
-use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::output::{Align, Table, duration, timestamp};
+use super::table::time;
+use crate::output::{Align, Table, timestamp};
 use crate::sched::model::Glance;
 
 #[derive(Serialize)]
@@ -30,7 +30,7 @@ pub(super) struct GlanceOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     idle_ps: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    dispatches_per_second: Option<f64>,
+    time_slices_per_second: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     created_per_second: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,7 +48,7 @@ impl GlanceOut {
             runnable_max_ns: glance.runnable_max_ns,
             run_queue: glance.run_queue,
             idle_ps: glance.idle_ps,
-            dispatches_per_second: glance.dispatches_per_second,
+            time_slices_per_second: glance.time_slices_per_second,
             created_per_second: glance.created_per_second,
             gc_pause_max_ns: glance.gc_pause_max_ns,
             throttled_ns: glance.throttled_ns,
@@ -66,22 +66,22 @@ pub(super) fn table(before: &[Glance]) -> io::Result<Table> {
         ("MAX", Align::Right),
         ("QUEUED", Align::Right),
         ("IDLE", Align::Right),
-        ("RUNS/S", Align::Right),
+        ("SLICES/S", Align::Right),
         ("GC", Align::Right),
     ]);
-    let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), |ns| format!("<{}", duration(Duration::from_nanos(ns))));
+    let below = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), |ns| format!("<{}", time(ns)));
     let whole = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
     for glance in &before[before.len().saturating_sub(SHOWN)..] {
         let at = timestamp(glance.at);
         table.row([
             at.get(11..19).unwrap_or(&at).to_owned(),
-            time(glance.runnable_p50_ns),
-            time(glance.runnable_p99_ns),
-            time(glance.runnable_max_ns),
+            below(glance.runnable_p50_ns),
+            below(glance.runnable_p99_ns),
+            below(glance.runnable_max_ns),
             whole(glance.run_queue),
             whole(glance.idle_ps),
-            glance.dispatches_per_second.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}")),
-            time(glance.gc_pause_max_ns.filter(|&ns| ns > 0)),
+            glance.time_slices_per_second.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}")),
+            below(glance.gc_pause_max_ns.filter(|&ns| ns > 0)),
         ]);
     }
     Ok(table)

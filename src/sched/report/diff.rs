@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::table::{bound, label, write_frames};
+use super::table::{MAIN, bound, label, time, write_frames};
 use crate::error::{Error, Result};
 use crate::output::{Align, Page, Paint, Style, Table, count, duration, timestamp};
 use crate::sched::analyze::diff::{Amount, Change, Diff, Limit, Place, QueueChange, StateChange, Verdict};
@@ -21,10 +21,12 @@ pub fn write_diff_table(diff: &Diff<'_>, limit: Option<usize>, out: &mut impl Wr
 
 /// One limit of `--fail-on` that was passed.
 pub fn passed_line(limit: &Limit, change: &StateChange) -> String {
-    let what = format!("the share of `{}` grew by {} points, more than {}", change.name(), points(change.delta()), points(limit.growth));
+    let plain = |share: f64| format!("{:.1}", 100.0 * share);
+    let state = change.name().replace('_', "-");
+    let what = format!("the share of `{state}` grew by {} points, more than {}", plain(change.delta()), plain(limit.growth));
     match change.is_resolvable() {
         true => what,
-        false => format!("{what}; from so few observations that is not resolvable (+-{}): record for longer", points(change.margin())),
+        false => format!("{what}; from so few observations that is not resolvable (+-{}): record for longer", plain(change.margin())),
     }
 }
 
@@ -139,7 +141,7 @@ fn run_latency(diff: &Diff<'_>, limit: usize, page: &mut Page<'_, impl Write>) -
         spare: &["P99 BEFORE", "P99 AFTER", "+-"],
     };
     let p99 = |waits: &Option<Waits>| waits.as_ref().map_or("-".to_owned(), |waits| bound(&waits.p99));
-    about.write(&diff.run_latency, limit, page, |of| vec![p99(&of.before), p99(&of.after), of.creator.unwrap_or("the runtime").to_owned()])
+    about.write(&diff.run_latency, limit, page, |of| vec![p99(&of.before), p99(&of.after), of.creator.unwrap_or(MAIN).to_owned()])
 }
 
 fn blocked(diff: &Diff<'_>, limit: usize, page: &mut Page<'_, impl Write>) -> io::Result<()> {
@@ -243,7 +245,7 @@ fn points(share: f64) -> String {
 }
 
 fn rate(ns: f64) -> String {
-    duration(Duration::from_nanos(ns as u64))
+    time(ns as u64)
 }
 
 fn signed(ns: f64) -> String {

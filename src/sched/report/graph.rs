@@ -48,7 +48,7 @@ fn folded(window: &Window, rows: &[&Row], weight: &Weight) -> String {
         let stack = window.stacks.get(row.stack as usize).unwrap_or(&empty);
         let mut names: Vec<Cow<'_, str>> = Vec::new();
         names.extend(stack.cut.map(|cut| Cow::Owned(format!("[{}]", cut.as_str()))));
-        names.extend(frames::shown(stack, !weight.hide_runtime).collect::<Vec<_>>().into_iter().rev().map(name));
+        names.extend(frames::own(stack, weight.hide_runtime).collect::<Vec<_>>().into_iter().rev().map(name));
         names.extend(row.reason.as_deref().filter(|reason| !reason.is_empty()).map(|reason| Cow::Owned(format!("[{reason}]"))));
         if names.is_empty() {
             names.push(Cow::Borrowed("[no stack]"));
@@ -84,7 +84,7 @@ pub fn write_speedscope(window: &Window, rows: &[&Row], weight: &Weight, out: &m
     let empty = Stack::default();
     for row in rows.iter().filter(|row| row.ns() > 0) {
         let stack = window.stacks.get(row.stack as usize).unwrap_or(&empty);
-        let shown: Vec<&Frame> = frames::shown(stack, !weight.hide_runtime).collect();
+        let shown: Vec<&Frame> = frames::own(stack, weight.hide_runtime).collect();
         let cut = stack.cut.map(|cut| format!("[{}]", cut.as_str()));
         let reason = row.reason.as_deref().filter(|reason| !reason.is_empty()).map(|reason| format!("[{reason}]"));
         let bare = |name: &str, builder: &mut speedscope::Builder| builder.frame(&Place { function: name, file: "", line: 0 });
@@ -107,7 +107,7 @@ pub fn write_pprof(window: &Window, rows: &[&Row], weight: &Weight, out: &mut im
     let empty = Stack::default();
     for row in rows {
         let stack = window.stacks.get(row.stack as usize).unwrap_or(&empty);
-        let shown: Vec<&Frame> = frames::shown(stack, !weight.hide_runtime).collect();
+        let shown: Vec<&Frame> = frames::own(stack, weight.hide_runtime).collect();
         let mut locations = Vec::new();
         let mut rest = &shown[..];
         let mut innermost = true;

@@ -9,8 +9,8 @@ use super::before::{GlanceOut, TriggerOut};
 use super::transitions::{StopOut, TransitionsOut};
 use crate::error::Result;
 use crate::output::{Address, Envelope, write_line};
-use crate::sched::analyze::Account;
-use crate::sched::model::{self, Frame, Row, Stack, Window};
+use crate::sched::analyze::{self, Account, measures};
+use crate::sched::model::{self, Class, Frame, Row, Stack, Window};
 
 /// `command` is `sched` or `profile`. Rows come with their stacks.
 pub fn document<'a>(command: &str, window: &'a Window, rows: &[&'a Row]) -> impl Serialize + 'a {
@@ -58,6 +58,7 @@ struct Facts<'a> {
     /// Events that were sent and did not arrive.
     lost: u64,
     time: Time,
+    observations: Vec<ObservationsOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     run_queue: Option<WaitsOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,7 +83,8 @@ impl<'a> Facts<'a> {
             tier: window.tier.number(),
             samples: window.samples,
             lost: window.quality.lost(),
-            time: Time::of(&Account::of(window)),
+            time: Time::of(window),
+            observations: analyze::observations(window).iter().map(ObservationsOut::of).collect(),
             run_queue: window.run_queue.as_ref().map(WaitsOut::of),
             cpu_queue: window.cpu_queue.as_ref().map(WaitsOut::of),
             threads: window.threads.iter().map(ThreadOut::of).collect(),
@@ -159,24 +161,41 @@ impl<'a> Quality<'a> {
     }
 }
 
+/// `null`: not measured.
 #[derive(Serialize)]
 struct Time {
     total_ns: u64,
     on_cpu_ns: u64,
     runnable_ns: u64,
-    no_cpu_ns: u64,
+    no_cpu_ns: Option<u64>,
     waiting_ns: u64,
     syscall_ns: u64,
     gc_assist_ns: u64,
     unobserved_ns: u64,
-    scheduler_ns: u64,
+    scheduler_ns: Option<u64>,
 }
 
 impl Time {
-    fn of(account: &Account) -> Time {
+    fn of(window: &Window) -> Time {
         let Account { total_ns, on_cpu_ns, runnable_ns, no_cpu_ns, waiting_ns, syscall_ns, gc_assist_ns, unobserved_ns, scheduler_ns } =
-            *account;
+            Account::of(window);
+        let no_cpu_ns = measures(window, Class::NoCpu).then_some(no_cpu_ns);
+        let scheduler_ns = measures(window, Class::Scheduler).then_some(scheduler_ns);
         Time { total_ns, on_cpu_ns, runnable_ns, no_cpu_ns, waiting_ns, syscall_ns, gc_assist_ns, unobserved_ns, scheduler_ns }
+    }
+}
+
+/// How often something was seen that a class's time comes from.
+#[derive(Serialize)]
+struct ObservationsOut {
+    class: &'static str,
+    source: &'static str,
+    count: u64,
+}
+
+impl ObservationsOut {
+    fn of(seen: &analyze::Observations) -> Self {
+        ObservationsOut { class: seen.class.as_str(), source: seen.source.as_str(), count: seen.count }
     }
 }
 
@@ -227,7 +246,7 @@ struct Runtime {
     #[serde(skip_serializing_if = "Option::is_none")]
     gomaxprocs: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    dispatches: Option<u64>,
+    time_slices: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     syscalls: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -255,7 +274,7 @@ struct PauseOut {
 #[derive(Serialize)]
 struct POut {
     id: i32,
-    dispatches: u64,
+    time_slices: u64,
     syscalls: u64,
     queue_mean: f64,
     queue_max: u32,
@@ -273,14 +292,14 @@ impl Runtime {
         let pause = |pause: &model::GcPause| PauseOut { end_unix_ns: pause.end_unix_ns, pause_ns: pause.pause_ns };
         let p = |p: &model::PUse| POut {
             id: p.id,
-            dispatches: p.dispatches,
+            time_slices: p.time_slices,
             syscalls: p.syscalls,
             queue_mean: p.queue_mean,
             queue_max: p.queue_max,
         };
         Runtime {
             gomaxprocs: counters.gomaxprocs,
-            dispatches: counters.dispatches,
+            time_slices: counters.time_slices,
             syscalls: counters.syscalls,
             created: counters.created,
             idle_ps: counters.idle_ps,

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::{before, wakes};
 use crate::error::{Error, Result};
-use crate::output::{Align, Page, Paint, Style, Table, count, duration};
+use crate::output::{Align, Page, Paint, Style, Table, count, two_digits};
 use crate::sched::analyze::wakes::trees;
-use crate::sched::analyze::{Account, By, Group, Share, by_reason, grouped, shares};
-use crate::sched::model::{Bound, Class, Frame, Row, Stack, Stop, StopKind, Tier, Transitions, Waits, Window};
+use crate::sched::analyze::{Account, By, Group, Observations, Share, by_reason, grouped, measures, observations, shares, waiting};
+use crate::sched::model::{Bound, Class, Frame, Row, Source, Stack, Stop, StopKind, Tier, Transitions, Waits, Window};
 use crate::target::frames;
 
 /// Stacks shown of each class.
@@ -17,6 +17,9 @@ const STACKS: usize = 3;
 const FRAMES: usize = 8;
 /// Of a stack's frames.
 const INDENT: usize = 11;
+
+/// Whose creator nobody is: it has no `go` statement.
+pub(super) const MAIN: &str = "the main goroutine";
 
 /// The account, queues, Ps, threads and the top stacks of each class.
 pub fn write_table(window: &Window, limit: Option<usize>, out: &mut impl Write, style: Style) -> Result<()> {
@@ -112,12 +115,13 @@ impl<W: Write> Report<'_, W> {
         for latency in transitions.run_latency.iter().take(limit.max(10)) {
             let Waits { count, p50, p90, p99, max, .. } = latency.waits;
             let [p50, p90, p99, max] = [p50, p90, p99, max].map(|bound| time(bound.high_ns.unwrap_or(bound.low_ns)));
-            let creator = latency.creator.as_deref().unwrap_or("the runtime").to_owned();
+            let name = latency.creator.as_deref().unwrap_or(MAIN);
+            let creator = latency.place.as_ref().map_or(name.to_owned(), |(file, line)| format!("{name} {}:{line}", base(file)));
             table.row([p50, p90, p99, max, count.to_string(), time(latency.total_ns), creator]);
         }
         self.table(&table)?;
         self.blank()?;
-        self.heading("BLOCKED, BY WHERE AND WHY")?;
+        self.heading("BLOCKED, BY WHERE AND WHY: WAITS THAT BEGAN AND ENDED IN THE WINDOW")?;
         for blocked in transitions.blocked.iter().take(limit) {
             let reason = blocked.reason.as_deref().unwrap_or("not known");
             let text = format!("{:>9}  {}, {}", time(blocked.ns), count(blocked.count, "time"), reason);
@@ -141,21 +145,34 @@ impl<W: Write> Report<'_, W> {
             ("TIME", Align::Right),
             ("% OF ALL", Align::Right),
             ("% OF NOT WAITING", Align::Right),
+            ("FROM", Align::Left),
             ("MOST BY REASON", Align::Shrink),
-        ]);
+        ])
+        .spare(&["FROM"]);
+        let seen = observations(window);
         for (name, ns) in account.parts() {
             let class = Class::ALL.into_iter().find(|class| label(*class) == name);
             let reasons = class.map(|class| by_reason(window, class)).unwrap_or_default();
-            let reasons: Vec<String> =
-                reasons.iter().filter(|(reason, _)| reason != "-").take(3).map(|(reason, ns)| format!("{reason} {}", time(*ns))).collect();
-            let of_busy = if name == "waiting" { String::new() } else { percent(ns, busy) };
-            table.row([name.to_owned(), time(ns), percent(ns, account.total_ns), of_busy, reasons.join(", ")]);
+            let reasons: Vec<String> = reasons
+                .iter()
+                .filter(|(reason, _)| !matches!(reason.as_str(), "" | "-"))
+                .take(3)
+                .map(|(reason, ns)| format!("{reason} {}", time(*ns)))
+                .collect();
+            if class.is_some_and(|class| !measures(window, class)) {
+                table.row([name.to_owned(), "-".into(), "-".into(), "-".into(), "not measured".into(), String::new()]);
+                continue;
+            }
+            let of_busy = if name == "waiting" { String::new() } else { share(ns, busy) };
+            let from = class.map(|class| from(window, &seen, class)).unwrap_or_default();
+            table.row([name.to_owned(), time(ns), share(ns, account.total_ns), of_busy, from, reasons.join(", ")]);
         }
         self.table(&table)?;
-        self.page.sentence(&[
-            format!("{} goroutine-seconds in {}", seconds(account.total_ns), time(window.length_ns)),
-            format!("beside them the scheduler was {} on a CPU", time(account.scheduler_ns)),
-        ])
+        let mut words = vec![format!("{} goroutine-seconds in {}", seconds(account.total_ns), time(window.length_ns))];
+        if measures(window, Class::Scheduler) {
+            words.push(format!("beside them the scheduler was {} on a CPU", time(account.scheduler_ns)));
+        }
+        self.page.sentence(&words)
     }
 
     fn queues(&mut self, window: &Window) -> io::Result<()> {
@@ -191,7 +208,7 @@ impl<W: Write> Report<'_, W> {
         let mut facts = Vec::new();
         facts.extend(counters.gomaxprocs.map(|n| count(u64::from(n), "P")));
         facts.extend(counters.idle_ps.map(|n| format!("{n:.1} idle")));
-        facts.extend(counters.dispatches.map(|n| format!("{} dispatches", per_second(n))));
+        facts.extend(counters.time_slices.map(|n| format!("{} time slices", per_second(n))));
         facts.extend(counters.syscalls.map(|n| format!("{} system calls", per_second(n))));
         facts.extend(counters.created.map(|n| format!("{} new goroutines", per_second(n))));
         facts.extend(counters.spinning_ms.map(|n| format!("{n:.1} spinning Ms")));
@@ -220,7 +237,7 @@ impl<W: Write> Report<'_, W> {
         }
         let mut table = Table::new(&[
             ("P", Align::Right),
-            ("DISPATCHES", Align::Right),
+            ("TIME SLICES", Align::Right),
             ("SYSCALLS", Align::Right),
             ("QUEUE MEAN", Align::Right),
             ("QUEUE MAX", Align::Right),
@@ -230,7 +247,7 @@ impl<W: Write> Report<'_, W> {
         for p in ps.iter().take(8) {
             table.row([
                 p.id.to_string(),
-                p.dispatches.to_string(),
+                p.time_slices.to_string(),
                 p.syscalls.to_string(),
                 format!("{:.2}", p.queue_mean),
                 p.queue_max.to_string(),
@@ -272,13 +289,14 @@ impl<W: Write> Report<'_, W> {
     }
 
     fn stacks(&mut self, window: &Window, class: Class, limit: usize) -> io::Result<()> {
-        let groups = grouped(window, class);
+        let (groups, system_ns) = if class == Class::Waiting { waiting(window) } else { (grouped(window, class), 0) };
         if groups.is_empty() || limit == 0 {
             return Ok(());
         }
         let total: u64 = groups.iter().map(|group| group.ns).sum();
         self.blank()?;
-        self.heading(&format!("TOP STACKS: {}", label(class).to_uppercase()))?;
+        let order = if class == Class::Waiting { " (LOCKS BEFORE CHANNELS BEFORE THE NETWORK AND TIMERS)" } else { "" };
+        self.heading(&format!("TOP STACKS: {}{order}", label(class).to_uppercase()))?;
         for Group { row, ns, .. } in groups.iter().take(limit) {
             let mut about = vec![percent(*ns, total)];
             about.extend(row.reason.as_deref().filter(|reason| !reason.is_empty()).map(|reason| reason.to_owned()));
@@ -290,6 +308,9 @@ impl<W: Write> Report<'_, W> {
         if groups.len() > limit {
             let rest: u64 = groups.iter().skip(limit).map(|group| group.ns).sum();
             self.dim(&format!("{:>9}  in {}", time(rest), count((groups.len() - limit) as u64, "more stack")))?;
+        }
+        if system_ns > 0 {
+            self.dim(&format!("{:>9}  in the runtime's own goroutines", time(system_ns)))?;
         }
         Ok(())
     }
@@ -317,7 +338,7 @@ impl<W: Write> Report<'_, W> {
         ]);
         for Share { name, flat_ns, cumulative_ns } in functions.iter().take(limit) {
             let name = if name.is_empty() { "[unresolved]".to_owned() } else { name.to_string() };
-            table.row([time(*flat_ns), percent(*flat_ns, total), time(*cumulative_ns), percent(*cumulative_ns, total), name]);
+            table.row([time(*flat_ns), share(*flat_ns, total), time(*cumulative_ns), share(*cumulative_ns, total), name]);
         }
         self.table(&table)?;
         if functions.len() > limit {
@@ -357,7 +378,7 @@ impl<W: Write> Report<'_, W> {
         let share = |ns: u64| 100.0 * ns as f64 / window.length_ns.max(1) as f64;
         words.push(format!("target used {:.1} % of a CPU", share(cost.target_cpu_ns)));
         if let Some(ns) = cost.probes_ns {
-            words.push(format!("probes took {:.2} %", share(ns)));
+            words.push(format!("probes took {:.2} % of a CPU, other processes' switches included", share(ns)));
         }
         words.push(format!("goscope {:.1} %", share(cost.own_cpu_ns)));
         self.page.sentence(&words)
@@ -414,12 +435,17 @@ pub(super) fn label(class: Class) -> &'static str {
     }
 }
 
+/// A file's name without its directory.
+fn base(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file)
+}
+
 fn name(frame: &Frame) -> String {
     if frame.function.is_empty() { format!("[{:#x}]", frame.address) } else { frame.function.to_string() }
 }
 
-fn time(ns: u64) -> String {
-    duration(Duration::from_nanos(ns))
+pub(super) fn time(ns: u64) -> String {
+    two_digits(Duration::from_nanos(ns))
 }
 
 fn seconds(ns: u64) -> String {
@@ -432,6 +458,26 @@ pub(super) fn bound(bound: &Bound) -> String {
         Some(high) => format!("<{}", time(high)),
         None => format!(">{}", time(bound.low_ns)),
     }
+}
+
+/// What a class's time is made of: few sightings say little.
+fn from(window: &Window, seen: &[Observations], class: Class) -> String {
+    let exact = class == Class::Runnable && window.transitions.as_ref().is_some_and(|transitions| transitions.runnable_ns.is_some());
+    let of = |seen: &Observations| {
+        let what = match seen.source {
+            Source::Walk => "sighting",
+            Source::Sample => "sample",
+            Source::Switch => "switch",
+            Source::Uprobe => "transition",
+        };
+        count(seen.count, what)
+    };
+    if exact { "exact".to_owned() } else { seen.iter().filter(|seen| seen.class == class).map(of).collect::<Vec<_>>().join(", ") }
+}
+
+/// Under a heading that has the sign.
+fn share(ns: u64, of: u64) -> String {
+    if of == 0 { "-".to_owned() } else { format!("{:.1}", 100.0 * ns as f64 / of as f64) }
 }
 
 fn percent(ns: u64, of: u64) -> String {

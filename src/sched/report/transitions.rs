@@ -13,6 +13,8 @@ pub(super) struct TransitionsOut<'a> {
     wakes: Vec<WakeOut<'a>>,
     wake_trees: Vec<NodeOut<'a>>,
     unpaired: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runnable_ns: Option<u64>,
 }
 
 /// How long goroutines of one creation site were runnable before they got a P.
@@ -20,6 +22,10 @@ pub(super) struct TransitionsOut<'a> {
 struct RunLatencyOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     created_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
     total_ns: u64,
     #[serde(flatten)]
     waits: WaitsOut,
@@ -142,6 +148,8 @@ impl<'a> TransitionsOut<'a> {
     pub(super) fn of(transitions: &'a Transitions, window: &'a Window) -> Self {
         let run_latency = |latency: &'a RunLatency| RunLatencyOut {
             created_by: latency.creator.as_deref(),
+            file: latency.place.as_ref().map(|(file, _)| &**file),
+            line: latency.place.as_ref().map(|(_, line)| *line),
             total_ns: latency.total_ns,
             waits: WaitsOut::of(&latency.waits),
         };
@@ -168,6 +176,7 @@ impl<'a> TransitionsOut<'a> {
             wakes: transitions.wakes.iter().map(wake).collect(),
             wake_trees: trees(&transitions.wakes, &window.stacks).into_iter().map(NodeOut::of).collect(),
             unpaired: transitions.unpaired,
+            runnable_ns: transitions.runnable_ns,
         }
     }
 }

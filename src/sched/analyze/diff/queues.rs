@@ -1,7 +1,7 @@
 //! Waits in the queues for a P and for a CPU, by quantile.
 
-use super::standard_errors;
-use crate::sched::model::{Bound, Waits, Window};
+use super::margins::{dispersions, standard_errors};
+use crate::sched::model::{Bound, Class, Waits, Window};
 
 /// Waits that must lie beyond a quantile before it says anything.
 const BEYOND: f64 = 10.0;
@@ -49,16 +49,26 @@ const QUANTILES: [Quantile; 4] = [
 ];
 
 pub fn queues(before: &Window, after: &Window) -> Vec<QueueChange> {
-    let pairs = [("run_queue", before.run_queue, after.run_queue), ("cpu_queue", before.cpu_queue, after.cpu_queue)];
-    let there = pairs.into_iter().filter(|(_, before, after)| before.is_some() || after.is_some());
-    let change = |queue, before: Option<Waits>, after: Option<Waits>, quantile: Quantile| QueueChange {
+    let pairs =
+        [("run_queue", Class::Runnable, before.run_queue, after.run_queue), ("cpu_queue", Class::NoCpu, before.cpu_queue, after.cpu_queue)];
+    let times = [dispersions(before), dispersions(after)];
+    let there = pairs.into_iter().filter(|(_, _, before, after)| before.is_some() || after.is_some());
+    let change = |queue, class: Class, before: Option<Waits>, after: Option<Waits>, quantile: Quantile| QueueChange {
         queue,
         quantile: quantile.name,
         before: before.as_ref().map(quantile.bound),
         after: after.as_ref().map(quantile.bound),
-        verdict: before.zip(after).map_or(Verdict::NotResolvable, |(before, after)| compare(&before, &after, quantile)),
+        verdict: before.zip(after).map_or(Verdict::NotResolvable, |(before, after)| {
+            let [before, after] = [(before, times[0]), (after, times[1])].map(|(waits, times)| independent(waits, times[class as usize]));
+            compare(&before, &after, quantile)
+        }),
     };
-    there.flat_map(|(queue, before, after)| QUANTILES.map(|quantile| change(queue, before, after, quantile))).collect()
+    there.flat_map(|(queue, class, before, after)| QUANTILES.map(|quantile| change(queue, class, before, after, quantile))).collect()
+}
+
+/// Waits that come together, so that the error is wider, tell what fewer would that come on their own.
+fn independent(waits: Waits, times_wider: f64) -> Waits {
+    Waits { count: (waits.count as f64 / times_wider.powi(2)) as u64, ..waits }
 }
 
 /// A quantile is known to its bucket, and chance decides which of its neighbours it is.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::margins::dispersions;
 use super::{Amount, Change, Sum, amount, by_delta};
-use crate::sched::model::{Blocked, RunLatency, Waits, Window};
+use crate::sched::model::{Blocked, Class, RunLatency, Waits, Window};
 
 /// Time that goroutines were runnable before they got a P, by who created them.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,10 +19,11 @@ pub struct Latency<'a> {
 pub fn run_latency<'a>(before: &'a Window, after: &'a Window) -> Vec<Change<Latency<'a>>> {
     let (Some(first), Some(second)) = (&before.transitions, &after.transitions) else { return Vec::new() };
     let (first, second) = (by(&first.run_latency, |row| row.creator.as_deref()), by(&second.run_latency, |row| row.creator.as_deref()));
+    let times = [before, after].map(|window| dispersions(window)[Class::Runnable as usize]);
     let change = |creator, before_rows: &[&RunLatency], after_rows: &[&RunLatency]| Change {
         of: Latency { creator, before: only(before_rows), after: only(after_rows) },
-        before: latency(before_rows, before),
-        after: latency(after_rows, after),
+        before: latency(before_rows, before).wider(times[0]),
+        after: latency(after_rows, after).wider(times[1]),
         z: 0.0,
     };
     by_delta(pairs(first, second).map(|(creator, rows)| change(creator, &rows[0], &rows[1])).collect(), |of| of.creator)
@@ -31,10 +33,11 @@ pub fn run_latency<'a>(before: &'a Window, after: &'a Window) -> Vec<Change<Late
 pub fn blocked<'a>(before: &'a Window, after: &'a Window) -> Vec<Change<Option<&'a str>>> {
     let (Some(first), Some(second)) = (&before.transitions, &after.transitions) else { return Vec::new() };
     let (first, second) = (by(&first.blocked, |row| row.reason.as_deref()), by(&second.blocked, |row| row.reason.as_deref()));
+    let times = [before, after].map(|window| dispersions(window)[Class::Waiting as usize]);
     let change = |of, before_rows: &[&Blocked], after_rows: &[&Blocked]| Change {
         of,
-        before: waits(before_rows, before),
-        after: waits(after_rows, after),
+        before: waits(before_rows, before).wider(times[0]),
+        after: waits(after_rows, after).wider(times[1]),
         z: 0.0,
     };
     by_delta(pairs(first, second).map(|(reason, rows)| change(reason, &rows[0], &rows[1])).collect(), |of| *of)

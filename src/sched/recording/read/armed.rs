@@ -59,7 +59,7 @@ pub fn before_of(before: &proto::Before, tables: &mut Tables) -> Parsed<Vec<Glan
             idle_ps: number(4),
             gc_pause_max_ns: number(5),
             throttled_ns: number(6),
-            dispatches_per_second: rate(0),
+            time_slices_per_second: rate(0),
             created_per_second: rate(1),
         });
     }

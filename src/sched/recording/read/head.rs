@@ -2,7 +2,7 @@
 
 use super::Parsed;
 use super::tables::{Tables, of_code, same_length};
-use crate::sched::model::{Cost, Counters, GcPause, Item, Loss, PUse, Plan, Quality, TargetFacts, Throttled, Tier, Window};
+use crate::sched::model::{Batch, Class, Cost, Counters, GcPause, Item, Loss, PUse, Plan, Quality, TargetFacts, Throttled, Tier, Window};
 use crate::sched::recording::{PAYERS, proto};
 
 pub fn target_of(target: &proto::Target, tables: &mut Tables) -> Parsed<TargetFacts> {
@@ -17,22 +17,30 @@ pub fn target_of(target: &proto::Target, tables: &mut Tables) -> Parsed<TargetFa
     })
 }
 
+pub fn batches_of(batches: &proto::Batches, tables: &mut Tables) -> Parsed<Vec<Batch>> {
+    let proto::Batches { alive_ns, class_ns } = batches;
+    let (classes, rest) = class_ns.as_chunks::<{ Class::ALL.len() }>();
+    let n = same_length(&[alive_ns.len(), classes.len() + rest.len()])?;
+    tables.charge::<Batch>(n)?;
+    Ok(alive_ns.iter().zip(classes).map(|(&alive_ns, &by_class)| Batch { alive_ns, by_class }).collect())
+}
+
 pub fn counters_of(counters: &proto::Counters, tables: &mut Tables) -> Parsed<Counters> {
     let pauses = same_length(&[counters.pause_ends.len(), counters.pauses.len()])?;
-    let lengths = [counters.p_ids.len(), counters.p_dispatches.len(), counters.p_syscalls.len()];
+    let lengths = [counters.p_ids.len(), counters.p_time_slices.len(), counters.p_syscalls.len()];
     let ps = same_length(&[&lengths[..], &[counters.p_queue_means.len(), counters.p_queue_maxima.len()]].concat())?;
     tables.charge::<GcPause>(pauses)?;
     tables.charge::<PUse>(ps)?;
     let p = |i: usize| PUse {
         id: counters.p_ids[i],
-        dispatches: counters.p_dispatches[i],
+        time_slices: counters.p_time_slices[i],
         syscalls: counters.p_syscalls[i],
         queue_mean: counters.p_queue_means[i],
         queue_max: counters.p_queue_maxima[i],
     };
     Ok(Counters {
         gomaxprocs: counters.gomaxprocs,
-        dispatches: counters.dispatches,
+        time_slices: counters.time_slices,
         syscalls: counters.syscalls,
         created: counters.created,
         gc_cycles: counters.gc_cycles,

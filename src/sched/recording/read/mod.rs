@@ -18,7 +18,7 @@ use crate::sched::model::{
     Blocked, Bound, Class, Frame, Hop, Moment, Present, Row, RunLatency, Stack, ThreadUse, Tier, Timeline, Transitions, Waits, WakePath,
     Waker, What, Window,
 };
-use head::{cost_of, counters_of, quality_of, target_of, window_adds_up};
+use head::{batches_of, cost_of, counters_of, quality_of, target_of, window_adds_up};
 use tables::{Tables, at, of_code, same_length};
 
 /// Why bytes are not a window; reads on behind a file's name.
@@ -184,10 +184,12 @@ impl Reader {
             cost,
             quality,
             unpaired,
+            runnable_ns,
             timeline,
             stops,
             trigger,
             before,
+            batches,
         } = head;
         // RFC 3339 has four digits for a year.
         let seconds = u64::try_from(seconds).ok().filter(|&seconds| seconds < 253_402_300_800).ok_or("its date is none")?;
@@ -200,11 +202,12 @@ impl Reader {
             rows: self.rows,
             stacks: self.stacks,
             alive_ns,
+            batches: batches_of(&batches.unwrap_or_default(), &mut self.tables)?,
             threads: self.threads,
             run_queue: one(run_queue)?,
             cpu_queue: one(cpu_queue)?,
             counters: counters_of(&counters.unwrap_or_default(), &mut self.tables)?,
-            transitions: unpaired.map(|unpaired| Transitions { unpaired, ..self.transitions }),
+            transitions: unpaired.map(|unpaired| Transitions { unpaired, runnable_ns, ..self.transitions }),
             timeline: timeline.map(|timeline| Timeline {
                 clock: (timeline.monotonic_ns, timeline.realtime_ns),
                 dropped: timeline.dropped,
@@ -270,13 +273,15 @@ impl Reader {
     }
 
     fn run_latency(&mut self, latency: &proto::RunLatency) -> Parsed<()> {
-        let proto::RunLatency { creators, totals_ns, waits } = latency;
+        let proto::RunLatency { creators, totals_ns, waits, files, lines } = latency;
         let waits = waits.as_ref().ok_or("waits are missing")?;
         let n = same_length(&[creators.len(), totals_ns.len(), waits.counts.len()])?;
         self.tables.charge::<RunLatency>(n)?;
         for i in 0..n {
             let creator = self.tables.optional(creators[i])?;
-            self.transitions.run_latency.push(RunLatency { creator, total_ns: totals_ns[i], waits: waits_at(waits, i)? });
+            let file = files.get(i).map_or(Ok(None), |&file| self.tables.optional(file))?;
+            let place = file.zip(lines.get(i).copied());
+            self.transitions.run_latency.push(RunLatency { creator, place, total_ns: totals_ns[i], waits: waits_at(waits, i)? });
         }
         Ok(())
     }

@@ -40,7 +40,7 @@ pub fn before_of(before: &[Glance]) -> proto::Before {
             runnable_max_ns,
             run_queue,
             idle_ps,
-            dispatches_per_second,
+            time_slices_per_second,
             created_per_second,
             gc_pause_max_ns,
             throttled_ns,
@@ -49,7 +49,7 @@ pub fn before_of(before: &[Glance]) -> proto::Before {
         out.seconds.push(u64::try_from(seconds).unwrap_or(0));
         out.nanoseconds.push(nanoseconds);
         let numbers = [runnable_p50_ns, runnable_p99_ns, runnable_max_ns, run_queue, idle_ps, gc_pause_max_ns, throttled_ns];
-        let rates = [dispatches_per_second, created_per_second];
+        let rates = [time_slices_per_second, created_per_second];
         let known = numbers.iter().map(|n| n.is_some()).chain(rates.iter().map(|rate| rate.is_some()));
         out.known.push(known.enumerate().map(|(bit, known)| u32::from(known) << bit).sum());
         out.numbers.extend(numbers.map(|number| number.unwrap_or(0)));

@@ -47,6 +47,7 @@ impl<W: Write> Pieces<W> {
             rows,
             stacks,
             alive_ns,
+            batches,
             threads,
             run_queue,
             cpu_queue,
@@ -75,6 +76,7 @@ impl<W: Write> Pieces<W> {
             cost: Some(self.tables.cost(cost)),
             quality: Some(self.tables.quality(quality)),
             unpaired: transitions.as_ref().map(|transitions| transitions.unpaired),
+            runnable_ns: transitions.as_ref().and_then(|transitions| transitions.runnable_ns),
             timeline: timeline.as_ref().map(|timeline| proto::Timeline {
                 monotonic_ns: timeline.clock.0,
                 realtime_ns: timeline.clock.1,
@@ -83,6 +85,10 @@ impl<W: Write> Pieces<W> {
             stops: stops.as_ref().map(|stops| armed::stops_of(stops)),
             trigger: trigger.as_ref().map(|trigger| armed::trigger_of(trigger, &mut self.tables)),
             before: (!before.is_empty()).then(|| armed::before_of(before)),
+            batches: (!batches.is_empty()).then(|| proto::Batches {
+                alive_ns: batches.iter().map(|batch| batch.alive_ns).collect(),
+                class_ns: batches.iter().flat_map(|batch| batch.by_class).collect(),
+            }),
         };
         self.put(Piece { head: Some(head), ..Piece::default() })?;
         for part in stacks.chunks(STACKS) {
@@ -102,7 +108,7 @@ impl<W: Write> Pieces<W> {
     }
 
     fn transitions(&mut self, transitions: &Transitions) -> io::Result<()> {
-        let Transitions { run_latency, blocked, wakes, unpaired: _ } = transitions;
+        let Transitions { run_latency, blocked, wakes, unpaired: _, runnable_ns: _ } = transitions;
         for part in run_latency.chunks(RECORDS) {
             let run_latency = Some(self.tables.run_latency(part));
             self.put(Piece { run_latency, ..Piece::default() })?;
@@ -258,6 +264,8 @@ impl Tables {
     fn run_latency(&mut self, latencies: &[RunLatency]) -> proto::RunLatency {
         proto::RunLatency {
             creators: latencies.iter().map(|latency| self.optional(latency.creator.as_ref())).collect(),
+            files: latencies.iter().map(|latency| self.optional(latency.place.as_ref().map(|(file, _)| file))).collect(),
+            lines: latencies.iter().map(|latency| latency.place.as_ref().map_or(0, |(_, line)| *line)).collect(),
             totals_ns: latencies.iter().map(|latency| latency.total_ns).collect(),
             waits: Some(waits_of(latencies.iter().map(|latency| &latency.waits))),
         }
@@ -362,18 +370,18 @@ fn waits_of<'a>(all: impl IntoIterator<Item = &'a Waits>) -> proto::Waits {
 }
 
 fn counters_of(counters: &Counters) -> proto::Counters {
-    let Counters { gomaxprocs, dispatches, syscalls, created, gc_cycles, gc_pauses, ps, idle_ps, spinning_ms, global_queue, throttled } =
+    let Counters { gomaxprocs, time_slices, syscalls, created, gc_cycles, gc_pauses, ps, idle_ps, spinning_ms, global_queue, throttled } =
         counters;
     proto::Counters {
         gomaxprocs: *gomaxprocs,
-        dispatches: *dispatches,
+        time_slices: *time_slices,
         syscalls: *syscalls,
         created: *created,
         gc_cycles: *gc_cycles,
         pause_ends: gc_pauses.iter().map(|pause| pause.end_unix_ns).collect(),
         pauses: gc_pauses.iter().map(|pause| pause.pause_ns).collect(),
         p_ids: ps.iter().map(|p| p.id).collect(),
-        p_dispatches: ps.iter().map(|p| p.dispatches).collect(),
+        p_time_slices: ps.iter().map(|p| p.time_slices).collect(),
         p_syscalls: ps.iter().map(|p| p.syscalls).collect(),
         p_queue_means: ps.iter().map(|p| p.queue_mean).collect(),
         p_queue_maxima: ps.iter().map(|p| p.queue_max).collect(),
