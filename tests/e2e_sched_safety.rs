@@ -16,9 +16,11 @@ mod service;
 #[path = "support/text.rs"]
 mod text;
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use goscope::probes::sites::Site;
 use serde_json::Value;
 
 use common::fixture::Fixture;
@@ -33,12 +35,36 @@ fn probing(pid: u32, duration: &str, stdout: Stdio) -> Reaped {
     let mut goscope = heeding_signals();
     goscope.args(["sched", &pid.to_string(), "--tier", "3", "--format", "json", "--duration", duration]);
     let mut child = Reaped(goscope.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap());
-    // One of them it sets before, for a moment, to know what all will cost.
+    // Some of them it sets before, for a moment, to know what all will cost.
     eventually("breakpoints", || {
         assert!(child.0.try_wait().unwrap().is_none(), "goscope ended: {}", rest(&mut child.0));
-        changed_text(pid) > 1
+        changed_text(pid) > Site::RARE.len() + 1
     });
     child
+}
+
+/// Stopped, it costs nothing; it goes on when the price has been told.
+#[test]
+fn a_window_that_gets_much_dearer_than_was_told_ends() {
+    let mut target = start("pingpong", &["2"]);
+    let pid = target.pid();
+    let send = |signal: &str| assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+    send("-STOP");
+    let mut goscope = heeding_signals();
+    goscope.args(["sched", &pid.to_string(), "--tier", "3", "--format", "json", "--duration", "20s"]);
+    let mut child = Reaped(goscope.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    // Byte by byte: what comes later is for whoever reads the rest.
+    BufReader::with_capacity(1, child.0.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+    send("-CONT");
+    assert!(line.starts_with("cost: tier 3: expected 0.00 %"), "{line}");
+    let output = end_of(child);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    // Too many to be read, on a slow machine, is as good a reason.
+    assert!(stderr.contains("more than twice what was told") || stderr.contains("events were lost"), "{stderr}");
+    assert!(number(&document(&output), "window_ns") < 10_000_000_000);
+    assert_untouched(pid);
+    assert_unharmed(&mut target.fixture);
 }
 
 fn document(output: &Output) -> Value {
@@ -92,6 +118,7 @@ fn an_interrupt_ends_the_window_early_with_a_result() {
 fn a_target_that_exits_ends_the_window_with_what_was_seen() {
     let (_group, target) = slow_target();
     let goscope = probing(target.pid(), "600s", Stdio::piped());
+    std::thread::sleep(Duration::from_millis(500)); // what is looked at
     target.fixture.quit();
     let output = end_of(goscope);
     let document = document(&output);

@@ -15,6 +15,8 @@ use crate::target::frames;
 const STACKS: usize = 3;
 /// Frames shown of each stack.
 const FRAMES: usize = 8;
+/// A window of which shares are told.
+const SHORTEST_NS: u64 = 50_000_000;
 /// Of a stack's frames.
 const INDENT: usize = 11;
 
@@ -375,12 +377,15 @@ impl<W: Write> Report<'_, W> {
             }
         }
         let cost = &window.cost;
-        let share = |ns: u64| 100.0 * ns as f64 / window.length_ns.max(1) as f64;
-        words.push(format!("target used {:.1} % of a CPU", share(cost.target_cpu_ns)));
-        if let Some(ns) = cost.probes_ns {
-            words.push(format!("probes took {:.2} % of a CPU, other processes' switches included", share(ns)));
+        // Ended as it began: what attaching took would be thousands of percent of it.
+        if window.length_ns >= SHORTEST_NS {
+            let share = |ns: u64| 100.0 * ns as f64 / window.length_ns as f64;
+            words.push(format!("target used {:.1} % of a CPU", share(cost.target_cpu_ns)));
+            if let Some(ns) = cost.probes_ns {
+                words.push(format!("probes took {:.2} % of a CPU, other processes' switches included", share(ns)));
+            }
+            words.push(format!("goscope {:.1} %", share(cost.own_cpu_ns)));
         }
-        words.push(format!("goscope {:.1} %", share(cost.own_cpu_ns)));
         self.page.sentence(&words)
     }
 
