@@ -2,11 +2,13 @@
 //!
 //! A pclntab has a recognisable header; a moduledata is the aligned data word that points at it, with the pointers that must follow.
 
+use std::ops::Range;
+
 use memchr::memmem;
 
 use super::elf::{Elf, Machine, Segment};
 use super::layout::{Field, GoVersion, Layout};
-use super::pclntab::{HEADER_SIZE, Header, MAGIC_1_18, MAGIC_1_20, Pclntab};
+use super::pclntab::{Func, HEADER_SIZE, Header, MAGIC_1_18, MAGIC_1_20, Pclntab};
 use crate::error::{Error, Result};
 
 /// A Go module (the executable, a plugin) at its link-time addresses.
@@ -40,6 +42,12 @@ const PREFIX: u64 = 144;
 const WINDOW: u64 = 4 << 20;
 
 impl Module {
+    /// Where a function lies in a process that loaded the module with this bias.
+    pub fn live(&self, bias: u64, func: &Func) -> Range<u64> {
+        let at = |offset: u32| bias.wrapping_add(self.text).wrapping_add(u64::from(offset));
+        at(func.start)..at(func.end)
+    }
+
     pub fn load(elf: &Elf, found: &Found, version: GoVersion, layout: &Layout) -> Result<Module> {
         let data = ImageData::new(elf)?;
         let word = |field: Field| -> Result<u64> {

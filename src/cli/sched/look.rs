@@ -48,7 +48,7 @@ pub fn look(
 fn look_once(process: &GoProcess, look: &Look, format: SchedFormat, needs_probes: bool, context: &Context) -> Result<Window> {
     // From here on a signal ends the window, if need be before it has begun.
     context.signals.open_window();
-    let (options, plan) = decide(process, look, format, needs_probes, RATES_WINDOW, context)?;
+    let (options, plan) = decide(process, look, format, needs_probes, context)?;
     if let Some(plan) = &plan {
         context.console.cost(&report::plan_line(plan));
     }
@@ -66,7 +66,7 @@ pub fn run_watch(name: &str, args: &SchedArgs, view: &View, context: &Context) -
     let mut out = open(args.format, context)?;
     let process = target::resolve(name, Programs::Go, &args.wait, context.console)?;
     let process = GoProcess::attach(process, false)?;
-    let (options, plan) = decide(&process, &args.look, args.format, false, RATES_WINDOW, context)?;
+    let (options, plan) = decide(&process, &args.look, args.format, false, context)?;
     if let Some(plan) = &plan {
         context.console.cost(&report::plan_line(plan));
     }
@@ -102,14 +102,7 @@ fn screen(table: &[u8], rows: usize) -> Vec<u8> {
 }
 
 /// As asked; or the closest look that is worth its price. Without the rights for probes, and when none was asked for: without probes.
-fn decide(
-    process: &GoProcess,
-    look: &Look,
-    format: SchedFormat,
-    needs_probes: bool,
-    window: Duration,
-    context: &Context,
-) -> Result<(Options, Option<Plan>)> {
+fn decide(process: &GoProcess, look: &Look, format: SchedFormat, needs_probes: bool, context: &Context) -> Result<(Options, Option<Plan>)> {
     // A trace is made of transitions.
     let needed = (format == SchedFormat::Trace).then_some(Tier::Transitions);
     let tier = look.tier.map(|tier| Tier::ALL[usize::from(tier)]).or(needed);
@@ -131,7 +124,7 @@ fn decide(
     if asked.tier == Tier::Counters {
         return Ok((asked, None));
     }
-    let known = plan::prices(process, asked.tier).and_then(|prices| Ok((prices, plan::rates(process, window, asked.tier)?)));
+    let known = plan::prices(process, asked.tier).and_then(|prices| Ok((prices, plan::rates(process, RATES_WINDOW, asked.tier)?)));
     match (known, tier) {
         (Ok((prices, rates)), Some(_)) => Ok((asked, Some(plan::plan(&asked, &rates, &prices)))),
         (Ok((prices, rates)), None) => {

@@ -16,9 +16,8 @@ pub struct Notes {
 
 impl Notes {
     pub fn new(process: &GoProcess) -> Notes {
-        let live = |offset: u32| process.bias.wrapping_add(process.module.text).wrapping_add(u64::from(offset));
         let found = process.module.pclntab.find_names(&["runtime.notetsleepg"]).into_iter().flatten().next();
-        Notes { function: found.map(|func| live(func.start)..live(func.end)) }
+        Notes { function: found.map(|func| process.module.live(process.bias, &func)) }
     }
 
     /// One of these frames is the one that waits on a note.

@@ -89,7 +89,6 @@ impl Follower {
         let empty = Histogram::new(2).map_err(|e| Error::io("cannot make a histogram").because(e))?;
         let names = ["runtime.goroutineReady", "runtime.(*timer).unlockAndRun", "runtime.runOneTimer", "runtime.(*timers).run"];
         let found = process.module.pclntab.find_names(&names);
-        let live = |offset: u32| process.bias.wrapping_add(process.module.text).wrapping_add(u64::from(offset));
         Ok(Follower {
             runnable: FxHashMap::default(),
             parked: FxHashMap::default(),
@@ -104,7 +103,7 @@ impl Follower {
             parts: Parts::default(),
             exact: Exact::default(),
             gaps: false,
-            timers: found.into_iter().flatten().map(|func| live(func.start)..live(func.end)).collect(),
+            timers: found.into_iter().flatten().map(|func| process.module.live(process.bias, &func)).collect(),
         })
     }
 

@@ -1,5 +1,7 @@
 //! Whose code an address is, by pclntab.
 
+use std::ops::Range;
+
 use crate::target::moduledata::Module;
 
 /// What pclntab says of an address.
@@ -34,8 +36,8 @@ impl Text {
         if module.pclntab.sp_delta(&func, offset).is_some() {
             return Text::Go;
         }
-        let live = |offset: u32| bias.wrapping_add(module.text).wrapping_add(u64::from(offset));
+        let Range { start: begin, end } = module.live(bias, &func);
         let name = module.pclntab.name(func.name_offset).into_owned();
-        Text::C(CFunction { begin: live(func.start), end: live(func.end), name })
+        Text::C(CFunction { begin, end, name })
     }
 }
